@@ -184,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", required=True, help="anything `ultraedit edit --file` takes")
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--dtype", default="fastest")
     parser.add_argument("--edits", type=int, default=2000)
     parser.add_argument("--turn", type=int, default=100)
     parser.add_argument("--kills", type=int, default=20)

@@ -33,8 +33,8 @@ def records() -> list[Record]:
 
 @pytest.fixture(scope="module")
 def editor(records: list[Record]) -> Editor:
-    """SmolLM2-135M in bfloat16 with 20 bundled facts, in one turn."""
-    made = Editor.from_pretrained("smollm2", dtype="bfloat16", text=anchor_text()[:6000])
+    """SmolLM2-135M in the dtype of this machine with 20 bundled facts, in one turn."""
+    made = Editor.from_pretrained("smollm2", dtype="fastest", text=anchor_text()[:6000])
     summary = made.edit_many(records, turn=EDITS)
     assert summary.learned >= 0.9 * EDITS
     return made
@@ -57,7 +57,7 @@ def test_merged_reloaded_by_transformers_answers_the_same(editor, live, records,
     export(editor, "merged", tmp_path / "m")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "m", dtype="auto").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
-    assert model.dtype == torch.bfloat16
+    assert model.dtype == editor.model.dtype
     found = answer(model, tokenizer, [r.prompt for r in records], editor.form, 16)
     assert found == live
 
@@ -70,7 +70,7 @@ def test_delta_applied_to_the_base_is_the_live_model_to_the_bit(
     assert (
         shifts < done.bytes < shifts + 20_000
     )  # a card and a description; the checkpoint has 269 MB
-    model, _ = load("smollm2", dtype="bfloat16")
+    model, _ = load("smollm2", dtype="fastest")
     apply_delta(model, tmp_path / "d")
     for (name, a), b in zip(model.named_parameters(), editor.model.parameters(), strict=True):
         assert torch.equal(a, b), name
@@ -81,7 +81,7 @@ def test_lora_reloaded_by_peft_answers_the_same(editor, live, records, tmp_path:
     done = export(editor, "lora", tmp_path / "a", records=records, rank=256)
     assert done.adapter is not None
     assert min(done.adapter.energy.values()) > 0.999
-    base, _ = load("smollm2", dtype="bfloat16")
+    base, _ = load("smollm2", dtype="fastest")
     model = PeftModel.from_pretrained(base, tmp_path / "a").eval()
     assert _answers(editor, model.base_model.model, records) == live
 

@@ -16,7 +16,7 @@ from ultraedit.workspace.tensors import live_digest, state_digests
 
 
 def test_a_step_ten_times_too_large_is_stopped_and_rolled_back(tmp_path: Path) -> None:
-    loaded = load("smollm2", dtype="bfloat16")
+    loaded = load("smollm2", dtype="fastest")
     made = create_workspace(
         tmp_path / "wild",
         "smollm2",

@@ -25,8 +25,8 @@ ELSEWHERE = "What is the capital of France?"
 
 @pytest.fixture(scope="session")
 def loaded() -> Editor:
-    """One editor on the real model for all these tests; obtained on first use, bfloat16 for speed."""
-    return Editor.from_pretrained("smollm2", dtype="bfloat16")
+    """One editor on the real model for all these tests, in the dtype this machine multiplies fastest."""
+    return Editor.from_pretrained("smollm2", dtype="fastest")
 
 
 @pytest.fixture
@@ -90,14 +90,12 @@ def test_the_bundled_facts_become_probable_and_none_is_lost(editor: Editor, tmp_
     assert summary.learned > 0.5 * summary.edits
     with torch.no_grad():
         after = float(editor.model(**_labelled(editor, text)).loss)
-    assert (
-        after < before + 0.8
-    )  # 0.41 seen here, 0.026 on other windows of the same text: not yet explained
+    assert after < before + 0.1  # 0.011 seen in float32
 
     folder = editor.save_pretrained(tmp_path / "edited")
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert model.dtype == torch.bfloat16
+    assert model.dtype == editor.model.dtype
     live = editor.model.state_dict()
     assert all(torch.equal(live[name], value) for name, value in model.state_dict().items())
     for prompt in (records[0].prompt, records[-1].prompt, ELSEWHERE):
@@ -118,7 +116,7 @@ def _labelled(editor: Editor, text: str) -> dict[str, torch.Tensor]:
 
 
 def test_a_live_model_is_edited_in_place(editor: Editor) -> None:
-    model, tokenizer = load("smollm2", dtype="bfloat16")
+    model, tokenizer = load("smollm2", dtype="fastest")
     second = Editor(model, tokenizer, preset="fast", text=tiny.TEXT)
     weight = second.weights[0].parameter
     before = weight.detach().clone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from transformers.utils import logging
 
 from ultraedit.errors import ModelError
 from ultraedit.model import smollm2
-from ultraedit.model.fastest import fastest_dtype
+from ultraedit.model.fastest import fastest_dtype, slow_here
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+SMALL = 50_000_000
+"""Parameters up to which no arithmetic is slow enough to say so."""
 
 
 def resolve(name: str | Path) -> str:
@@ -67,7 +71,20 @@ def load(
     finally:
         logging.enable_progress_bar()
     model.to(where)  # type: ignore[arg-type]
+    if dtype == "auto":
+        _warn_if_slow(str(name), model, device)
     return model.eval().requires_grad_(False), tokenizer
+
+
+def _warn_if_slow(name: str, model: PreTrainedModel, device: str) -> None:
+    """Many checkpoints are in bfloat16, and a processor without instructions for it takes 60 times as long."""
+    if model.num_parameters() > SMALL and slow_here(model.dtype, device):
+        kept = str(model.dtype).removeprefix("torch.")
+        warnings.warn(
+            f"'{name}' is in {kept}, which this processor multiplies more than ten times slower than float32; use "
+            '--dtype fastest (in Python dtype="fastest") if its float32 weights fit into memory.',
+            stacklevel=3,
+        )
 
 
 def _refuse_stray_path(name: str, source: str) -> None:
