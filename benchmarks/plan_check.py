@@ -120,7 +120,7 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     engine = TurnEngine(stack, weights, calibration, how, micro_batch=work.micro_batch)
     prompt = work.tokens_per_edit - work.answer_tokens + 1
     turn = work.turn
-    statistics = Statistics.empty(weights, calibration)
+    statistics = Statistics.empty(weights, calibration, how)
     engine.run(
         [(draw(prompt), draw(work.answer_tokens)) for _ in range(turn)],
         range(turn),

@@ -46,6 +46,8 @@ class RunningStatistics:
 class Twin:
     """Holds a model of its own and edits it a turn at a time."""
 
+    ridge = 1.0
+
     def __init__(self, model: Any, tokenizer: Any, modules: Sequence[str], eta: float) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -55,7 +57,7 @@ class Twin:
             parameter.requires_grad = False
         for name in self.modules:
             model.get_submodule(name).weight.requires_grad = True
-        self.statistics = {
+        self.statistics: dict[tuple[int, int], RunningStatistics] = {
             self.shape(name): RunningStatistics(sum(self.shape(name))) for name in self.modules
         }
 
@@ -157,5 +159,60 @@ class Twin:
             z = torch.cat((h[start : start + VALUE_ROWS], g[start : start + VALUE_ROWS]), -1)
             h_hat, g_hat = statistics.normalise(z).split([d_in, d_out], -1)
             values.append(-self.eta * (h_hat * h_hat).sum(-1).unsqueeze(-1) * g_hat)
-        gram = h.T @ h + torch.eye(d_in)
+        gram = h.T @ h + self.ridge * torch.eye(d_in)
         return torch.linalg.solve(gram, h.T @ torch.cat(values))
+
+
+class WhiteningStatistics(RunningStatistics):
+    """cov += m*cov_population(g) + n*m*delta delta^T/n', and the same for the variances"""
+
+    def __init__(self, size: int, value_size: int) -> None:
+        super().__init__(size)
+        self.value_size = value_size
+        self.cov = torch.zeros(value_size, value_size)
+        self.warm = False
+
+    def update(self, z: Tensor) -> None:
+        m = z.shape[0]
+        total = self.n + m
+        delta = z.mean(0) - self.mean
+        self.mean = self.mean + m * delta / total
+        self.var = self.var + m * z.var(0, unbiased=False) + self.n * m * delta.pow(2) / total
+        self.std = (self.var / (total - 1 + torch.finfo(z.dtype).eps)).sqrt()
+        g = z[:, -self.value_size :]
+        d = delta[-self.value_size :]
+        batch = torch.cov(g.T, correction=0).reshape(self.cov.shape)
+        self.cov = self.cov + m * batch + self.n * m * torch.outer(d, d) / total
+        self.n = total
+
+    def normalise(self, z: Tensor) -> Tensor:
+        eps = torch.finfo(z.dtype).eps
+        plain = (z - self.mean) / (self.std + eps)
+        if not self.warm or self.n <= self.value_size + 1:
+            return plain
+        values, vectors = torch.linalg.eigh(self.cov / (self.n - self.value_size - 1 + eps))
+        root = vectors @ torch.diag(values.clamp(min=1e-6).rsqrt()) @ vectors.T
+        keys, grads = z.split([z.shape[1] - self.value_size, self.value_size], -1)
+        mean_k, mean_g = self.mean.split([keys.shape[1], self.value_size])
+        std_k = self.std[: keys.shape[1]]
+        return torch.cat([(keys - mean_k) / (std_k + eps), (grads - mean_g) @ root], -1)
+
+
+class StableTwin(Twin):
+    """StableEdit (arXiv 2605.11836) as released: the oracle of the preset `stableedit`.
+
+    Turns are warm-up turns until `warm` is called.
+    """
+
+    ridge = 10.0
+
+    def __init__(self, model: Any, tokenizer: Any, modules: Sequence[str], eta: float) -> None:
+        super().__init__(model, tokenizer, modules, eta)
+        self.statistics = {
+            shape: WhiteningStatistics(sum(shape), shape[1]) for shape in self.statistics
+        }
+
+    def warm(self) -> None:
+        for statistics in self.statistics.values():
+            assert isinstance(statistics, WhiteningStatistics)
+            statistics.warm = True

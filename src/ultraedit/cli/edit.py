@@ -70,7 +70,9 @@ def edit(
     turn: Annotated[
         int, typer.Option("--turn", min=1, help="Edits of --file written together.")
     ] = 100,
-    preset: Annotated[str, typer.Option("--preset", help="default, fast or paper.")] = "default",
+    preset: Annotated[
+        str, typer.Option("--preset", help="default, fast, paper or stableedit.")
+    ] = "default",
     modules: Annotated[
         list[str] | None,
         typer.Option(

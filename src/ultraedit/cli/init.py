@@ -30,7 +30,9 @@ def init(
             "--model", metavar="MODEL", help="The base: a folder, a hub id, or 'smollm2'."
         ),
     ],
-    preset: Annotated[str, typer.Option("--preset", help="default, fast or paper.")] = "default",
+    preset: Annotated[
+        str, typer.Option("--preset", help="default, fast, paper or stableedit.")
+    ] = "default",
     modules: Annotated[
         list[str] | None,
         typer.Option(

@@ -125,7 +125,7 @@ class Editor:
         self.engine = TurnEngine(
             self.stack, self.weights, calibration, self.method, micro_batch=micro_batch
         )
-        self.statistics = Statistics.empty(self.weights, calibration)
+        self.statistics = Statistics.empty(self.weights, calibration, self.method)
         self.edits = 0
         self.turns = 0
         self._asleep = False
@@ -348,7 +348,7 @@ class Editor:
         for w in self.weights:
             w.set_shift(torch.zeros_like(w.shift))
         self.statistics, self.edits, self.turns = (
-            Statistics.empty(self.weights, self.engine.calibration),
+            Statistics.empty(self.weights, self.engine.calibration, self.method),
             0,
             0,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 from ultraedit.errors import ConfigError
 
@@ -29,18 +28,22 @@ class Method:
     end_token: bool = True
     """Edit the answer together with the token that ends it, so that generation says the answer and stops."""
     modules: str = "auto"
+    whiten: bool = False
+    """Published form only: gradients times the inverse root of their running covariance (StableEdit)."""
 
 
 PRESETS: dict[str, Method] = {
     "paper": Method("paper", published=True, step=1e-6, end_token=False, modules="auto"),
+    "stableedit": Method(
+        "stableedit", published=True, step=1e-6, ridge=10.0, end_token=False, whiten=True
+    ),
     "default": Method(
         "default", published=False, step=0.15, steps=6, text_weight=1000.0, history=True
     ),
     "fast": Method("fast", published=False, step=0.35, steps=1, text_weight=1000.0, history=True),
 }
-"""`paper` keeps the published eta of 1e-6, which suits 7B models; on a 135M model it does nothing (eta 1e-3 does)."""
-
-Preset = Literal["paper", "default", "fast"]
+"""`paper` and `stableedit` keep the published eta of 1e-6, which suits 7B models; on a 135M model it does nothing
+(eta 1e-3 does).  StableEdit is published with a warm-up on edits of another split: `editing.warm_up`."""
 
 
 def method(preset: str | Method, **changes: float | int | bool | str | None) -> Method:
@@ -63,6 +66,10 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
         raise ConfigError(f"steps is {made.steps}; it must be at least 1.")
     if made.published and made.steps != 1:
         raise ConfigError(f'preset "{made.name}" is published with one step, not {made.steps}.')
+    if made.whiten and not made.published:
+        raise ConfigError(
+            f'whiten is a setting of the published form, which preset "{made.name}" is not; use preset "stableedit".'
+        )
     if not made.step > 0 or not made.ridge > 0 or made.text_weight < 0:
         raise ConfigError(
             f"step {made.step} and ridge {made.ridge} must be above 0 and text_weight "

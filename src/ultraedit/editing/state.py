@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric
-from ultraedit.core.statistics import Moments, PublishedMoments
+from ultraedit.core.statistics import Moments, PublishedMoments, WhitenedMoments
 from ultraedit.editing.turn import Calibration, Statistics
 
 
@@ -42,6 +42,8 @@ def statistics_tensors(statistics: Statistics) -> dict[str, Tensor]:
         out[f"{key}.mean"] = p.mean.clone()
         out[f"{key}.var"] = p.var.clone()
         out[f"{key}.std"] = p.std.clone()
+        if isinstance(p, WhitenedMoments):
+            out[f"{key}.covariance"] = p.covariance.clone()
     return out | _metric_tensors(statistics.metrics)
 
 
@@ -62,12 +64,16 @@ def statistics_from_tensors(tensors: dict[str, Tensor]) -> Statistics:
             shape = name.split(".")[1]
             d_in, d_out = (int(n) for n in shape.split("x"))
             key = f"published.{shape}"
-            published[(d_in, d_out)] = PublishedMoments(
+            made = PublishedMoments(
                 float(tensors[f"{key}.count"]),
                 tensors[f"{key}.mean"],
                 tensors[f"{key}.var"],
                 tensors[f"{key}.std"],
             )
+            if f"{key}.covariance" in tensors:
+                covariance = tensors[f"{key}.covariance"]
+                made = WhitenedMoments(made.count, made.mean, made.var, made.std, covariance)
+            published[(d_in, d_out)] = made
     return Statistics(moments, published, _metrics(tensors))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.core.solve import DualSolver, PrimalSolver, Update, solver
-from ultraedit.core.statistics import Moments, PublishedMoments
+from ultraedit.core.statistics import Moments, PublishedMoments, WhitenedMoments
 from ultraedit.core.values import displacement_values, published_values, scale_gradients
 from ultraedit.editing.method import Method
 from ultraedit.errors import NumericalError
@@ -43,16 +43,25 @@ class Statistics:
     moments: tuple[Moments, ...]
     """Of the value gradients, per edited module (improved form)."""
     published: dict[tuple[int, int], PublishedMoments]
-    """Of [key ; gradient], pooled over modules of one weight shape (published form)."""
+    """Of [key ; gradient], pooled over modules of one weight shape (published forms; `WhitenedMoments` where the
+    method whitens)."""
     metrics: tuple[DenseMetric | SketchMetric, ...]
     """Per edited module: ordinary text and the keys of every turn so far; empty where the method has none."""
 
     @classmethod
-    def empty(cls, weights: Sequence[EditedWeight], calibration: Calibration) -> Statistics:
+    def empty(
+        cls, weights: Sequence[EditedWeight], calibration: Calibration, method: Method
+    ) -> Statistics:
         shapes = [(w.projection.d_in, w.projection.d_out) for w in weights]
+        device = weights[0].shift.device
         return cls(
             tuple(Moments.empty(w.projection.d_out, w.shift.device) for w in weights),
-            {s: PublishedMoments.empty(sum(s), weights[0].shift.device) for s in shapes},
+            {
+                s: WhitenedMoments.blank(*s, device)
+                if method.whiten
+                else PublishedMoments.empty(sum(s), device)
+                for s in shapes
+            },
             calibration.metrics,
         )
 
@@ -92,6 +101,8 @@ class TurnEngine:
         self.method = method
         self.micro_batch = micro_batch
         self.trunk_cache_bytes = trunk_cache_bytes
+        self.warming = False
+        """Gather the covariance of a method that whitens, and do without it (`editing.warm_up`)."""
 
     def run(
         self,
@@ -230,7 +241,11 @@ class TurnEngine:
         H = _rows([t.keys[i] for t in traces])
         projection = self.weights[i].projection
         pooled = statistics.published[(projection.d_in, projection.d_out)]
-        hat = pooled.normalise(torch.cat([H, G], 1))
+        rows = torch.cat([H, G], 1)
+        if isinstance(pooled, WhitenedMoments) and not self.warming:
+            hat = pooled.whiten(rows)
+        else:
+            hat = pooled.normalise(rows)
         return published_values(hat[:, : H.shape[1]], hat[:, H.shape[1] :], self.method.step)
 
     def _remember(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:

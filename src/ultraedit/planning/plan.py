@@ -180,7 +180,7 @@ def _late_turn(
             for m in calibration.metrics
         )
         calibration = Calibration(calibration.output_norms, full)
-        statistics = Statistics.empty(weights, calibration)
+        statistics = Statistics.empty(weights, calibration, method)
     engine = _PlannedEngine(stack, weights, calibration, method, micro_batch=workload.micro_batch)
     engine.memory = memory
     prompt = (

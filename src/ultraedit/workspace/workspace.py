@@ -157,7 +157,7 @@ class Workspace:
         editor = editor or self.editor
         if turn == 0:
             shifts = {w.name: torch.zeros_like(w.shift) for w in editor.weights}
-            blank = Statistics.empty(editor.weights, editor.engine.calibration)
+            blank = Statistics.empty(editor.weights, editor.engine.calibration, editor.method)
             return EditorState(shifts, blank, 0, 0)
         path = self.store.state_path(turn)
         if turn not in self.store.journal.states:
