@@ -62,17 +62,30 @@ class SlowEditor:
             self.metric[name] = identity + weight * k.T @ k / k.shape[0]
             self.output_norm[name] = out.square().sum(1).mean().sqrt().item()
 
-    def run(self, ids: list[int]) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-        """(keys, outputs that gradients can be asked of, logits) of one sequence, T rows each."""
+    def run(
+        self, ids: list[int], kept: int = 0
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """(keys, outputs that gradients can be asked of, logits) of one sequence, T rows each.
+
+        The first `kept` tokens go through the edited maps as those were one step ago.
+        """
         keys: dict[str, Tensor] = {}
         outputs: dict[str, Tensor] = {}
         handles = []
         for name, module in self.modules.items():
 
             def hook(module, inputs, output, name=name):
+                if kept:
+                    flat = inputs[0].detach().reshape(len(ids), -1)[:kept]
+                    matrix = self.started[name]
+                    matrix = matrix.T if isinstance(module, nn.Linear) else matrix
+                    old = flat @ matrix if module.bias is None else flat @ matrix + module.bias
+                    new = output.reshape(len(ids), -1)[kept:]
+                    output = torch.cat([old, new]).reshape(output.shape)
                 keys[name] = inputs[0].detach().reshape(len(ids), -1).double()
                 # the graph begins at the first edited output, because every weight is frozen
                 outputs[name] = output if output.requires_grad else output.requires_grad_()
+                return output
 
             handles.append(module.register_forward_hook(hook))
         logits = self.model(input_ids=torch.tensor([ids])).logits[0]
@@ -80,12 +93,14 @@ class SlowEditor:
             handle.remove()
         return keys, outputs, logits
 
-    def rows(self, prompt: str, target: str) -> tuple[dict[str, Tensor], dict[str, Tensor], float]:
+    def rows(
+        self, prompt: str, target: str, keep: bool = False
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], float]:
         """Keys and gradients at the answer positions of one edit, and the probability of its answer."""
         p = self.tokenizer(prompt)["input_ids"]
         answer = self.tokenizer(" " + target, add_special_tokens=False)["input_ids"]
         labels = torch.tensor([*answer, self.tokenizer.eos_token_id])
-        keys, outputs, logits = self.run([*p, *answer])
+        keys, outputs, logits = self.run([*p, *answer], kept=len(p) - 1 if keep else 0)
         at = slice(len(p) - 1, None)
         names = list(self.modules)
         loss = cross_entropy(logits[at], labels, reduction="sum")
@@ -100,7 +115,10 @@ class SlowEditor:
         before: list[float] = []
         H: dict[str, Tensor] = {}
         for number in range(self.steps):
-            traced = [self.rows(*fact) for fact in facts]
+            keep = number % 2 == 1 and number < self.steps - 1  # the prompts' own tokens stay as they were
+            if not keep:
+                self.started = {name: m.weight.data.clone() for name, m in self.modules.items()}
+            traced = [self.rows(*fact, keep=keep) for fact in facts]
             if number == 0:
                 before = [probability for _, _, probability in traced]
                 for name in self.modules:

@@ -25,7 +25,7 @@ FORMS = {"plain": (0.0, False), "text": (30.0, False), "history": (0.0, True), "
 def test_default_equals_the_slow_reference(
     family: str, form: str, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """Three turns of two steps on three maps of two shapes; micro-batches of 3, so padding differs too."""
+    """Three turns of four steps on three maps of two shapes; micro-batches of 3, so padding differs too."""
     text_weight, history = FORMS[form]
     model, other = tiny.family(family), tiny.family(family)
     names = [
@@ -34,8 +34,8 @@ def test_default_equals_the_slow_reference(
         if (p.block, p.role) in ((1, "down"), (2, "up"), (2, "down"))
     ]
     settings = {
-        "step": 0.1,
-        "steps": 2,
+        "step": 0.05,
+        "steps": 4,
         "ridge": 2.0,
         "text_weight": text_weight,
         "history": history,

@@ -125,6 +125,8 @@ class TurnEngine:
         updates: list[Update] = []
         try:
             for number in range(self.method.steps):
+                if number % 2 == 0 or number == self.method.steps - 1:
+                    cache.forget_prefixes()  # every second step, and the last, sees all that was done
                 traces = [self._trace(cache, i, b) for i, b in enumerate(batches)]
                 _require_finite(traces)
                 if number == 0:
@@ -168,7 +170,8 @@ class TurnEngine:
 
     def _trace(self, cache: TrunkCache, index: int, batch: Batch) -> Trace:
         loss = "batch_mean" if self.method.published else "sum"
-        return trace(self.stack, self.weights, batch, cache.get(index, batch), loss)
+        prefix = cache.prefix(index, batch) if self.method.steps > 1 else None
+        return trace(self.stack, self.weights, batch, cache.get(index, batch), loss, prefix)
 
     def _observe(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
         if self.method.published:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -83,17 +84,24 @@ def make_batch(
 def make_batches(
     pairs: Sequence[tuple[list[int], list[int]]], size: int, device: torch.device | str = "cpu"
 ) -> list[Batch]:
-    """Micro-batches of at most `size` rows of like length, longest first."""
-    order = sorted(range(len(pairs)), key=lambda i: (-_length(pairs[i]), -len(pairs[i][1]), i))
-    return [
-        make_batch([pairs[i] for i in order[k : k + size]], order[k : k + size], device)
-        for k in range(0, len(order), size)
-    ]
+    """Micro-batches of at most `size` rows whose answers have one length, longest first.
+
+    With one length the suffix holds the answer columns and nothing else, so what is run again in every step of a
+    turn, and what is not, does not depend on the batch an edit is in.
+    """
+    order = sorted(range(len(pairs)), key=lambda i: (-len(pairs[i][1]), -_length(pairs[i]), i))
+    groups = groupby(order, key=lambda i: len(pairs[i][1]))
+    chunks = [g[k : k + size] for g in (list(g) for _, g in groups) for k in range(0, len(g), size)]
+    return [make_batch([pairs[i] for i in chunk], chunk, device) for chunk in chunks]
 
 
 def _length(pair: tuple[list[int], list[int]]) -> int:
     """Tokens that are run: the answer's last one is only predicted."""
     return len(pair[0]) + len(pair[1]) - 1
+
+
+Prefix = dict[int, tuple[Tensor, Tensor]]
+"""Keys and values of a batch's prefix columns in each block from the first edited one on."""
 
 
 class _PrefixFinished(Exception):  # noqa: N818 - not an error
@@ -105,7 +113,8 @@ class _PrefixCache(DynamicCache):
 
     def __init__(self, config: PreTrainedConfig, last: int) -> None:
         super().__init__(config=config)
-        self.last: int | None = last
+        self.last = last
+        self.states: Prefix = {}
 
     def update(
         self,
@@ -116,6 +125,7 @@ class _PrefixCache(DynamicCache):
         **kwargs: object,
     ) -> tuple[Tensor, Tensor]:
         found = super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        self.states[layer_idx] = (key_states, value_states)
         if layer_idx == self.last:
             raise _PrefixFinished
         return found
@@ -171,21 +181,32 @@ class Stack:
         assert found is not None  # a batch has rows
         return found
 
-    def top(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Float[Tensor, "B T d_head"]:
-        """What the head reads in the answer columns: hidden states after the last block and its norm.
-
-        The prefix columns run first, without gradient, into a key-value cache.  The answer columns run with
-        gradient if the caller has it enabled.
-        """
+    @torch.no_grad()
+    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
+        """What the answer columns read of the prefix columns in the top blocks, under the weights of now."""
         P = batch.prefix_ids.shape[1]
         cache = _PrefixCache(self.decoder.config, len(self.blocks) - 1)
+        with suppress(_PrefixFinished):
+            self._run_top(
+                batch.prefix_ids, trunk[:, :P], batch.mask[:, :P], batch.positions[:, :P], cache
+            )
+        return cache.states
+
+    def top(
+        self, batch: Batch, trunk: Float[Tensor, "B C d"], prefix: Prefix | None = None
+    ) -> Float[Tensor, "B T d_head"]:
+        """What the head reads in the answer columns: hidden states after the last block and its norm.
+
+        The prefix columns come without gradient, as given or run here.  The answer columns run with gradient if
+        the caller has it enabled.
+        """
+        P = batch.prefix_ids.shape[1]
+        states = self.prefix(batch, trunk) if prefix is None else prefix
+        cache = DynamicCache(config=self.decoder.config)
         with torch.no_grad():
-            with suppress(_PrefixFinished):
-                self._run_top(
-                    batch.prefix_ids, trunk[:, :P], batch.mask[:, :P], batch.positions[:, :P], cache
-                )
-            cache.last = None
             self._pretend_cached(cache, trunk, P)
+            for index, (keys, values) in states.items():
+                cache.update(keys, values, index)
         return self._run_top(
             batch.suffix_ids, trunk[:, P:], batch.mask, batch.positions[:, P:], cache
         )

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ultraedit.core.labels import score_labels
-from ultraedit.model.stack import Batch, Stack
+from ultraedit.model.stack import Batch, Prefix, Stack
 from ultraedit.model.weights import EditedWeight
 
 LossKind = Literal["sum", "batch_mean"]
@@ -49,6 +49,20 @@ class TrunkCache:
         self.limit = limit
         self.used = 0
         self._kept: dict[int, Tensor] = {}
+        self._prefixes: dict[int, Prefix] = {}
+
+    def prefix(self, index: int, batch: Batch) -> Prefix:
+        """The prefix columns' keys and values, as they were when first asked for.
+
+        Steps within a turn move the weights a little, and with them what the prompts' own tokens hand to the
+        answers.  Every second step may leave that out (docs/lab-notes-speed.md).
+        """
+        if index not in self._prefixes:
+            self._prefixes[index] = self.stack.prefix(batch, self.get(index, batch))
+        return self._prefixes[index]
+
+    def forget_prefixes(self) -> None:
+        self._prefixes.clear()
 
     def get(self, index: int, batch: Batch) -> Tensor:
         if index in self._kept:
@@ -67,11 +81,12 @@ def trace(
     batch: Batch,
     trunk: Float[Tensor, "B C d"],
     loss: LossKind | None,
+    prefix: Prefix | None = None,
 ) -> Trace:
     """Run one micro-batch through the top blocks.
 
     loss="sum": cross-entropy summed over each edit's tokens, so an edit's gradient does not depend on its batch
-    mates.  loss="batch_mean": the mean over the micro-batch's tokens, as published.  None: no gradient.
+    mates.  loss="batch_mean": the mean over the micro-batch's tokens, as published.  None: no gradient.  prefix: of `Stack.prefix`, where the prefix columns are not to be run again.
     """
     inputs: dict[int, Tensor] = {}
     outputs: dict[int, Tensor] = {}
@@ -87,7 +102,7 @@ def trace(
         return hook
 
     with torch.set_grad_enabled(loss is not None), _hooks([w.module for w in weights], keep):
-        hidden = stack.top(batch, trunk)[batch.answers]
+        hidden = stack.top(batch, trunk, prefix)[batch.answers]
         labels = batch.labels[batch.answers]
         scale = {"sum": 1.0, "batch_mean": 1.0 / len(labels), None: None}[loss]
         log_probs, hits, slope = _score_answers(stack, hidden.detach(), labels, scale)

@@ -20,7 +20,7 @@ from ultraedit.editing.turn import Calibration, Statistics, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import find_structure
 from ultraedit.model.select import select_projections
-from ultraedit.model.stack import Batch, Stack
+from ultraedit.model.stack import Batch, Prefix, Stack
 from ultraedit.model.trace import Trace, TrunkCache
 from ultraedit.model.weights import EditedWeight, edited_weights
 from ultraedit.planning.fourbit import quantise
@@ -71,13 +71,18 @@ class Plan:
 
 
 class _PlannedStack(Stack):
-    """The stack with its trunk's result told apart from the scratch it took."""
+    """The stack with its trunk's and prefix's results told apart from the scratch it took."""
 
     memory: LiveBytes
 
     def trunk(self, batch: Batch) -> Float[Tensor, "B C d"]:
         out = super().trunk(batch)
         self.memory.assign("trunk cache", out)
+        return out
+
+    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
+        out = super().prefix(batch, trunk)
+        self.memory.assign("trunk cache", *(x for pair in out.values() for x in pair))
         return out
 
 
