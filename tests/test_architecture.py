@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "editing": {"core", "data", "model"},
     "workspace": {"core", "data", "model", "editing"},
     "export": {"core", "data", "model", "editing", "evaluation"},
-    "bench": {"core", "data", "model", "editing", "evaluation"},
+    "baselines": {"core", "data", "model", "editing"},
+    "bench": {"core", "data", "model", "editing", "evaluation", "baselines"},
     "planning": {"core", "model", "editing"},
 }
 CORE_LIBRARIES = {"torch", "jaxtyping"}

@@ -22,8 +22,8 @@ SURFACE = {
     "ask": f"MODEL PROMPT --compare --at --format --max-new-tokens {MODEL} {COMMON}",
     "build": "FILE... --triples --out --size --kind --conflicts --dev --eval --published-json --rewrite "
     "--rewrite-model --note --memory --threads --config --json --seed",
-    "bench": "MODEL --data --out --edits --turn --preset --step --eta --modules --checkpoints --orders --format "
-    f"--score --generate --ability --ability-limit --require --overwrite {MODEL} {COMMON}",
+    "bench": "MODEL --data --out --edits --turn --preset --baseline --step --eta --modules --warm-up --checkpoints "
+    f"--orders --format --score --generate --ability --ability-limit --require --overwrite {MODEL} {COMMON}",
     "eval": "MODEL --data --base --edits --format --out --overwrite --score --generate --ability "
     f"--ability-limit --require {MODEL} {COMMON}",
     "demo": f"--out --overwrite --model --turn --scored --generated --dtype --device {COMMON}",

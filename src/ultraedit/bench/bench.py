@@ -1,4 +1,4 @@
-"""A whole benchmark: the unedited model first, then every preset in every order, then the files."""
+"""A whole benchmark: the unedited model first, then every row in every order, then the files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
 from ultraedit.bench.plan import Row, checkpoint_times, parse_rows, parse_tasks
-from ultraedit.bench.run import Setting, run_once
+from ultraedit.bench.run import Setting, make_editor, run_once
 from ultraedit.bench.store import Store, TurnPoint
-from ultraedit.bench.stream import Stream, open_stream, source_digest
+from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
 from ultraedit.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from ultraedit.baselines.base import BaselineEditor
+    from ultraedit.editing.editor import Editor
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result, Run
@@ -38,9 +40,13 @@ class Config:
     """None takes every usable record of the data."""
     turn: int = 100
     preset: tuple[str, ...] = ("default",)
+    baseline: tuple[str, ...] = ()
+    """Other ways to edit, as further rows."""
     step: float | None = None
     eta: float | None = None
     modules: tuple[str, ...] = ()
+    warm_up: str | None = None
+    """Records on which rows that whiten (stableedit) are warmed up."""
     checkpoints: int = 5
     orders: int = 1
     format: Format = "raw"
@@ -70,7 +76,13 @@ class Config:
                 )
 
     def rows(self) -> list[Row]:
-        return parse_rows(self.preset, step=self.step, eta=self.eta, modules=self.modules)
+        return parse_rows(
+            self.preset,
+            step=self.step,
+            eta=self.eta,
+            modules=self.modules,
+            baselines=self.baseline,
+        )
 
     def as_dict(self) -> dict[str, object]:
         """Plain values under the option names, as in `config.yaml`; what is None is left out."""
@@ -121,6 +133,7 @@ def run_bench(config: Config, out: Path, observer: Observer, *, overwrite: bool 
     observer.stage("reading the data")
     context = context_of(model)
     stream = open_stream(config.data, config.edits, tokenizer, form, context)
+    warm_up = warm_up_stream(config, rows, stream, tokenizer, form, context)
     times = checkpoint_times(stream.edits, config.turn, config.checkpoints)
     scored = stream.scored(times, config.score, config.seed)
     evaluator = _evaluator(model, tokenizer, rows, config, form)
@@ -150,6 +163,7 @@ def run_bench(config: Config, out: Path, observer: Observer, *, overwrite: bool 
         baseline=evaluator.baseline([record for _, record in scored], drift()),
         store=store,
         ability=measure if tasks else None,
+        warm_up=warm_up,
     )
     unedited_ability: dict[str, Figure] = {}
     if tasks:
@@ -170,24 +184,17 @@ def _runs(
     config: Config,
     observer: Observer,
 ) -> tuple[list[Run], list[tuple[str, int, list[TurnPoint]]]]:
-    from ultraedit.editing.editor import Editor
-
     runs: list[Run] = []
     turns: list[tuple[str, int, list[TurnPoint]]] = []
     for row in rows:
-        editor: Editor | None = None
+        editor: Editor | BaselineEditor | None = None
         for order in range(config.orders):
             done = setting.store.finished(row.label, order)
             if done is None:
                 if editor is None:
                     observer.stage(f"preparing {row.label}")
-                    editor = Editor(
-                        model,
-                        tokenizer,
-                        preset=row.method,
-                        modules=row.modules,
-                        format=setting.evaluator.protocol.form,
-                        base=config.model,
+                    editor = make_editor(
+                        row, model, tokenizer, setting.evaluator.protocol.form, config.model
                     )
                 observer.run(row.label, order, setting.stream.edits)
                 run_once(setting, editor, row, order, observer.turn, observer.stage)
@@ -214,11 +221,7 @@ def _evaluator(
     from ultraedit.model.stack import Stack
 
     structure = find_structure(model)
-    first = min(
-        p.block
-        for row in rows
-        for p in select_projections(model, structure, row.modules or row.method.modules)
-    )
+    first = min(p.block for row in rows for p in select_projections(model, structure, row.chosen))
     stack = Stack(model, structure, first)
     stack.check()
     protocol = Protocol(

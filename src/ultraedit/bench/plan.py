@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from ultraedit.baselines.registry import BaselineChoice, choose, defaults
 from ultraedit.editing.method import PRESETS, Method, method
 from ultraedit.errors import ConfigError
 
@@ -16,18 +17,27 @@ _FIXED = ("name", "published", "modules")  # not settings of their own in a spec
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: a preset with its settings."""
+    """One row of the table: a preset or a baseline with its settings."""
 
     label: str
     """As it was asked for, `paper:step=1e-3`."""
-    method: Method
+    method: Method | BaselineChoice
     modules: tuple[str, ...] | None
     """Names or globs of linear maps; None for the preset's own."""
 
+    @property
+    def chosen(self) -> str | tuple[str, ...]:
+        """Modules that are edited, as they are asked for."""
+        return self.modules or (self.method.modules if isinstance(self.method, Method) else "auto")
+
     def settings(self) -> dict[str, object]:
-        """Every setting of the method, for the result file."""
-        found: dict[str, object] = {f.name: getattr(self.method, f.name) for f in fields(Method)}
-        found["preset"] = found.pop("name")
+        """Every setting of the method, and what it needs, for the result file."""
+        if isinstance(self.method, BaselineChoice):
+            found = self.method.settings()
+        else:
+            found = {f.name: getattr(self.method, f.name) for f in fields(Method)}
+            found["preset"] = found.pop("name")
+            found |= needs(self.method)
         if self.modules is not None:
             found["modules"] = list(self.modules)
         return found
@@ -39,63 +49,100 @@ def parse_rows(
     step: float | None = None,
     eta: float | None = None,
     modules: Sequence[str] | None = None,
+    baselines: Sequence[str] = (),
 ) -> list[Row]:
-    """Rows from `NAME` or `NAME:key=value,key=value`.
+    """Rows from `NAME` or `NAME:key=value,key=value`, presets first.
 
     `eta` is the step of every row in the published form, `step` that of every other; a row's own settings win.
     `modules` in a spec are joined with "+".  Raises ConfigError for what is unknown, malformed, or there twice.
     """
-    rows = [_parse(spec, step, eta, tuple(modules) if modules else None) for spec in specs]
+    named = tuple(modules) if modules else None
+    rows = [_parse(spec, step, eta, named) for spec in specs]
+    rows += [_parse_baseline(spec, named) for spec in baselines]
     if not rows:
         raise ConfigError("no preset is given; name at least one with --preset.")
     names = [slug(row.label) for row in rows]
     for row, name in zip(rows, names, strict=True):
         if names.count(name) > 1:
-            raise ConfigError(
-                f"--preset '{row.label}' is given twice; give each row settings of its own."
-            )
+            raise ConfigError(f"'{row.label}' is given twice; give each row settings of its own.")
     return rows
 
 
 def _parse(
     spec: str, step: float | None, eta: float | None, modules: tuple[str, ...] | None
 ) -> Row:
-    name, colon, rest = spec.partition(":")
-    base = method(name.strip())
+    name, parts = _parts("--preset", spec)
+    base = method(name)
+    known = {f.name: getattr(PRESETS[name], f.name) for f in fields(Method)}
+    known = {key: value for key, value in known.items() if key not in _FIXED}
     changes: dict[str, float | int | bool | str | None] = {}
-    for part in rest.split(",") if colon else ():
-        key, equals, value = (x.strip() for x in part.partition("="))
-        if not equals or not key or not value:
-            raise ConfigError(
-                f"--preset '{spec}': '{part}' is not a setting; write NAME:key=value,key=value."
-            )
+    for key, value in parts:
         if key == "modules":
             modules = tuple(x.strip() for x in value.split("+"))
             continue
         key = "step" if key == "eta" else key
-        changes[key] = _value(spec, key, value, base)
+        changes[key] = _value(f"--preset '{spec}'", key, value, known)
     changes.setdefault("step", eta if base.published else step)
     return Row(spec.strip(), method(base, **changes), modules)
 
 
-def _value(spec: str, key: str, value: str, base: Method) -> float | int | bool | str:
-    known = [f.name for f in fields(Method) if f.name not in _FIXED]
+def _parse_baseline(spec: str, modules: tuple[str, ...] | None) -> Row:
+    name, parts = _parts("--baseline", spec)
+    known = defaults(name)
+    changes: dict[str, bool | int | float] = {}
+    for key, value in parts:
+        if key == "modules":
+            modules = tuple(x.strip() for x in value.split("+"))
+            continue
+        changes[key] = _value(f"--baseline '{spec}'", key, value, known)
+    return Row(spec.strip(), choose(name, changes), modules)
+
+
+def _parts(option: str, spec: str) -> tuple[str, list[tuple[str, str]]]:
+    name, colon, rest = spec.partition(":")
+    found = []
+    for part in rest.split(",") if colon else ():
+        key, equals, value = (x.strip() for x in part.partition("="))
+        if not equals or not key or not value:
+            raise ConfigError(
+                f"{option} '{spec}': '{part}' is not a setting; write NAME:key=value,key=value."
+            )
+        found.append((key, value))
+    return name.strip(), found
+
+
+def _value(
+    where: str, key: str, value: str, known: Mapping[str, bool | int | float]
+) -> bool | int | float:
     if key not in known:
         raise ConfigError(
-            f"--preset '{spec}': setting '{key}' is unknown; the settings are {', '.join(known)}, modules."
+            f"{where}: setting '{key}' is unknown; the settings are {', '.join(known)}, modules."
         )
-    kind = type(getattr(PRESETS[base.name], key))
+    kind = type(known[key])
     if kind is bool:
         if value.lower() not in ("true", "false"):
-            raise ConfigError(f"--preset '{spec}': {key} is '{value}'; write true or false.")
+            raise ConfigError(f"{where}: {key} is '{value}'; write true or false.")
         return value.lower() == "true"
     try:
         return kind(value)
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
-        raise ConfigError(
-            f"--preset '{spec}': {key} is '{value}', which is not {wanted}."
-        ) from None
+        raise ConfigError(f"{where}: {key} is '{value}', which is not {wanted}.") from None
+
+
+def needs(method: Method) -> dict[str, str]:
+    """What a preset needs, in the words that baselines use."""
+    kept = "pooled statistics" if method.published else "statistics of gradients"
+    if method.whiten:
+        kept += ", a covariance of d_out x d_out"
+    if method.history or method.text_weight:
+        kept += ", a metric of at most 4096 x 4096 an edited map"
+    return {
+        "needs, training": "None: one closed-form solve a step"
+        + (", and a pass over ordinary text beforehand." if method.text_weight else "."),
+        "needs, subject": "No.",
+        "needs, memory": f"No edit is kept; {kept}, whatever the number of edits.",
+    }
 
 
 def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:

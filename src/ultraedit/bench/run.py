@@ -1,22 +1,25 @@
-"""One preset streamed once, in one order: edit, score at the checkpoints, save, sum up."""
+"""One row of the table streamed once, in one order: edit, score at the checkpoints, save, sum up."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 
+from ultraedit.baselines.base import BaselineEditor
+from ultraedit.baselines.registry import BaselineChoice
 from ultraedit.bench.plan import Row
 from ultraedit.bench.store import Progress, Store, TurnPoint
 from ultraedit.bench.stream import Stream
 from ultraedit.data.record import Record
 from ultraedit.editing.assemble import SupersededWarning
 from ultraedit.editing.editor import Editor
+from ultraedit.editing.warm_up import warm_up
 from ultraedit.errors import NumericalError
 from ultraedit.evaluation.evaluation import Evaluation
 from ultraedit.evaluation.highlights import FOLLOWED, checkpoint, samples, side_effects
@@ -24,8 +27,11 @@ from ultraedit.evaluation.retention import retention
 from ultraedit.evaluation.schema import ModuleShift, Pace, Run
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
     from ultraedit.evaluation.evaluator import Baseline, Evaluator
     from ultraedit.evaluation.intervals import Figure
+    from ultraedit.model.text import Form
 
 SPECTRUM = 32
 """Singular values of a shift that are kept."""
@@ -50,30 +56,49 @@ class Setting:
     evaluator: Evaluator
     baseline: Baseline
     store: Store
+    warm_up: Stream | None = None
+    """Written before the stream by a method that whitens."""
     ability: Callable[[], dict[str, Figure]] | None = None
     """Runs the ability tasks on the live model; asked at the end of each preset's first order."""
 
 
+def make_editor(
+    row: Row,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    form: Form,
+    base: str,
+) -> Editor | BaselineEditor:
+    if isinstance(row.method, BaselineChoice):
+        return row.method.make(model, tokenizer, form, row.chosen)
+    return Editor(model, tokenizer, preset=row.method, modules=row.modules, format=form, base=base)
+
+
 def run_once(
     setting: Setting,
-    editor: Editor,
+    editor: Editor | BaselineEditor,
     row: Row,
     order: int,
     on_turn: OnTurn,
     say: Callable[[str], None],
 ) -> Run:
-    """Stream into `editor`, which must be fresh, from the last checkpoint on if there is one.
+    """Stream into `editor`, which must be fresh, from the last checkpoint on if there is one; a baseline starts
+    from the beginning, because it may need edits that no state holds.
 
     The model is put back to its original weights at the end, and on any error.
     """
     places = setting.stream.places(order, setting.seed)
-    saved = setting.store.load(row.label, order)
+    live = isinstance(editor, Editor)
+    saved = setting.store.load(row.label, order) if live else None
     progress = Progress()
     measured: dict[str, Figure] = {}
     try:
-        if saved is not None:
+        if live and saved is not None:
             progress, state = saved
             editor.restore(state)
+        elif live and editor.method.whiten and setting.warm_up is not None:
+            say("warming up")
+            warm_up(editor, setting.warm_up.records(), setting.turn)
         evaluations = setting.store.evaluations(row.label, order, progress)
         records = setting.stream.in_order(places, progress.position)
         for time_ in setting.times:
@@ -84,11 +109,19 @@ def run_once(
                 progress.position = point.edits
                 progress.turns.append(point)
                 on_turn(point)
+            recall = None
+            if isinstance(editor, BaselineEditor):
+                say(f"settling {time_:,} edits")
+                _settle(editor, progress)
+                recall = editor.recall
             say(f"scoring after {time_:,} edits")
-            evaluation = _evaluate(setting, places, time_)
+            evaluation = _evaluate(setting, places, time_, recall)
             evaluations.append(evaluation)
             progress.figures[time_] = evaluation.figures
-            setting.store.save(row.label, order, progress, editor.state(), evaluation.rows)
+            if live:
+                setting.store.save(row.label, order, progress, editor.state(), evaluation.rows)
+            else:
+                setting.store.save_rows(row.label, order, time_, evaluation.rows)
         if setting.ability is not None and order == 0:
             say("running the ability tasks")
             measured = setting.ability()
@@ -104,7 +137,28 @@ def _turns(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
         yield chunk
 
 
-def _edit(editor: Editor, chunk: list[Record], progress: Progress) -> TurnPoint:
+def _settle(editor: BaselineEditor, progress: Progress) -> None:
+    """What a baseline puts off until it is asked counts as editing time of the last turn."""
+    started = time.perf_counter()
+    editor.settle()
+    spent = time.perf_counter() - started
+    last = progress.turns[-1]
+    before = progress.turns[-2] if len(progress.turns) > 1 else None
+    edits = last.edits - (before.edits if before else 0)
+    seconds = last.seconds - (before.seconds if before else 0.0) + spent
+    progress.turns[-1] = replace(
+        last,
+        seconds=last.seconds + spent,
+        edits_per_second=edits / seconds,
+        shift_norms=_shift_norms(editor),
+    )
+
+
+def _shift_norms(editor: Editor | BaselineEditor) -> dict[str, float]:
+    return {w.name: float(torch.linalg.vector_norm(w.shift)) for w in editor.weights}
+
+
+def _edit(editor: Editor | BaselineEditor, chunk: list[Record], progress: Progress) -> TurnPoint:
     """One turn.  A refused one (non-finite numbers; the model is untouched) is recorded as such, and its edits count
     as done: they are scored with all others."""
     import psutil
@@ -114,7 +168,10 @@ def _edit(editor: Editor, chunk: list[Record], progress: Progress) -> TurnPoint:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SupersededWarning)  # the stream has counted them
-            receipts = editor.edit_turn(chunk).receipts
+            if isinstance(editor, BaselineEditor):
+                editor.edit_turn(chunk)
+            else:
+                receipts = editor.edit_turn(chunk).receipts
     except NumericalError as error:
         refused = str(error)
     seconds = time.perf_counter() - started
@@ -128,12 +185,14 @@ def _edit(editor: Editor, chunk: list[Record], progress: Progress) -> TurnPoint:
         learned=sum(r.learned for r in receipts),
         probability_before=sum(r.probability_before for r in receipts) / n,
         probability_after=sum(r.probability_after for r in receipts) / n,
-        shift_norms={w.name: float(torch.linalg.vector_norm(w.shift)) for w in editor.weights},
+        shift_norms=_shift_norms(editor),
         refused=refused,
     )
 
 
-def _evaluate(setting: Setting, places: Sequence[int], edits: int) -> Evaluation:
+def _evaluate(
+    setting: Setting, places: Sequence[int], edits: int, recall: Callable[[str], str] | None
+) -> Evaluation:
     position = {index: p for p, index in enumerate(places[:edits])}
     asked = [(position[i], record) for i, record in setting.scored if i in position]
     return setting.evaluator.evaluate(
@@ -141,12 +200,13 @@ def _evaluate(setting: Setting, places: Sequence[int], edits: int) -> Evaluation
         setting.baseline,
         edits=edits,
         positions=[p for p, _ in asked],
+        recall=recall,
     )
 
 
 def _sum_up(
     setting: Setting,
-    editor: Editor,
+    editor: Editor | BaselineEditor,
     row: Row,
     order: int,
     progress: Progress,

@@ -77,8 +77,7 @@ class Store:
         """Keep a checkpoint: its rows, then the state, each whole or not at all."""
         from safetensors.torch import save_file
 
-        path = self.scores_path(label, order, progress.position)
-        write_scores(path, rows, preset=label, order=order, edits=progress.position)
+        self.save_rows(label, order, progress.position, rows)
         tensors = {f"shift/{name}": t.contiguous().cpu() for name, t in state.shifts.items()}
         statistics = statistics_tensors(state.statistics)
         tensors |= {f"statistics/{name}": t.contiguous().cpu() for name, t in statistics.items()}
@@ -90,6 +89,11 @@ class Store:
         }
         with replacing(self._state(label, order)) as made:
             save_file(tensors, made, metadata=notes)
+
+    def save_rows(self, label: str, order: int, edits: int, rows: Sequence[Row]) -> None:
+        """Keep a checkpoint's rows only."""
+        path = self.scores_path(label, order, edits)
+        write_scores(path, rows, preset=label, order=order, edits=edits)
 
     def load(self, label: str, order: int) -> tuple[Progress, EditorState] | None:
         """The last checkpoint of a run, None where there is none.  Raises ConfigError where it is damaged."""

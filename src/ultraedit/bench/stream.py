@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,11 +18,14 @@ from ultraedit.data.read import read_records
 from ultraedit.data.record import Record
 from ultraedit.data.report import ReadReport
 from ultraedit.editing.assemble import check_record
+from ultraedit.editing.method import Method
 from ultraedit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from ultraedit.bench.bench import Config
+    from ultraedit.bench.plan import Row
     from ultraedit.model.text import Form
 
 
@@ -156,6 +159,57 @@ def open_stream(
             if any(later != target for _, later in group[k + 1 :])
         ),
     )
+
+
+def warm_up_stream(
+    config: Config,
+    rows: Sequence[Row],
+    stream: Stream,
+    tokenizer: PreTrainedTokenizerBase,
+    form: Form,
+    context: int,
+) -> Stream | None:
+    """The records of `--warm-up`, None without.
+
+    Raises ConfigError where no row uses them, or where one shares its prompt or subject with a streamed record: what
+    is scored must not have been edited before.
+    """
+    if config.warm_up is None:
+        return None
+    if not any(isinstance(row.method, Method) and row.method.whiten for row in rows):
+        raise ConfigError(
+            f"--warm-up '{config.warm_up}' is used by no row; only stableedit is warmed up."
+        )
+    warm = open_stream(config.warm_up, None, tokenizer, form, context)
+    shared = Known(stream.records())
+    for record in warm.records():
+        if shared.has(record):
+            raise ConfigError(
+                f"--warm-up '{config.warm_up}' shares the prompt or the subject of \"{record.prompt}\" with the "
+                "benchmark's records; leave such records out."
+            )
+    return warm
+
+
+class Known:
+    """Prompts and subjects of some records, to keep records that are tuned on apart from those that are scored."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._prompts: set[str] = set()
+        self._subjects: set[str] = set()
+        for record in records:
+            self._prompts.add(_plain(record.prompt))
+            if record.subject and record.subject.strip():
+                self._subjects.add(_plain(record.subject))
+
+    def has(self, record: Record) -> bool:
+        """Whether the record shares its prompt or its subject with one of these."""
+        subject = _plain(record.subject or "")
+        return _plain(record.prompt) in self._prompts or subject in self._subjects
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def source_digest(source: str) -> str | None:

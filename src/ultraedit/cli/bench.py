@@ -73,7 +73,16 @@ def bench(
         typer.Option(
             "--preset",
             metavar="NAME[:KEY=VALUE,...]",
-            help="default, fast or paper, with settings: paper:step=1e-3; repeat for more rows.  [default: default]",
+            help="default, fast, paper or stableedit, with settings: paper:step=1e-3; repeat for more rows.  "
+            "[default: default]",
+        ),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--baseline",
+            metavar="NAME[:KEY=VALUE,...]",
+            help="finetune, lora, memit, alphaedit or retrieval, with settings; repeat for more rows.",
         ),
     ] = None,
     step: Annotated[
@@ -85,6 +94,14 @@ def bench(
     modules: Annotated[
         list[str] | None,
         typer.Option("--modules", help="auto, paper, a name or a glob; may be repeated."),
+    ] = None,
+    warm_up: Annotated[
+        str | None,
+        typer.Option(
+            "--warm-up",
+            metavar="FILE",
+            help="Records that stableedit edits before the stream; none may share a prompt or subject with --data.",
+        ),
     ] = None,
     checkpoints: Annotated[
         int, typer.Option("--checkpoints", min=1, help="Times at which all is scored.")
@@ -127,10 +144,12 @@ def bench(
         data=data,
         edits=edits,
         turn=turn,
-        preset=tuple(preset or ["default"]),
+        preset=tuple(preset or ([] if baseline else ["default"])),
+        baseline=tuple(baseline or ()),
         step=step,
         eta=eta,
         modules=tuple(modules or ()),
+        warm_up=warm_up,
         checkpoints=checkpoints,
         orders=orders,
         format=format,
@@ -153,13 +172,15 @@ def finish(
 ) -> None:
     """Print the outcome; exit with 1 where a requirement is not met."""
     from ultraedit.bench.require import unmet
-    from ultraedit.cli.table import score_table, summary
+    from ultraedit.cli.table import needs_lines, score_table, summary
 
     missed = unmet(result, requirements)
     if json_output:
         print_json(summary(result, None if out is None else str(out), missed))
     else:
         console().print(score_table(result))
+        for line in needs_lines(result):
+            typer.echo(line)
         for run in result.runs:
             for alarm in run.alarms:
                 note(f"alarm: {run.preset}, order {run.order}, {alarm}")

@@ -56,6 +56,20 @@ def score_table(result: Result) -> Table:
     return table
 
 
+def needs_lines(result: Result) -> list[str]:
+    """What each row needs, a sentence on training, subject and memory; nothing where no baseline was run."""
+    from ultraedit.evaluation.lines import of_preset, presets
+
+    if not any("baseline" in run.settings for run in result.runs):
+        return []
+    found = []
+    for name in presets(result):
+        settings = of_preset(result, name)[0].settings
+        said = [f"{k}: {settings[f'needs, {k}']}" for k in ("training", "subject", "memory")]
+        found.append(f"{name} needs {' '.join(said)}")
+    return found
+
+
 def _ability(result: Result, preset: str, task: str) -> Figure | None:
     return next(
         (r.ability[task] for r in result.runs if r.preset == preset and task in r.ability), None

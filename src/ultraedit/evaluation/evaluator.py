@@ -20,7 +20,7 @@ from ultraedit.evaluation.scorer import ModelScorer, Scorer, TokenScores
 from ultraedit.evaluation.text import Pair, encode_pair, encode_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -94,7 +94,7 @@ class Evaluator:
         """
         asked = questions(records)
         sampled = sample(records, self.protocol.generated_records, self.protocol.seed)
-        raw = self._ask(records, asked, sampled, None)
+        raw = self._ask(records, asked, sampled, None, None)
         rows = self._rows(records, asked, sampled, raw, None, range(len(records)), None)
         text = windows(self.tokenizer, drift_text, self.protocol.drift_window) if drift_text else []
         drift_scores = self.scorer.score(text)
@@ -124,9 +124,11 @@ class Evaluator:
         *,
         edits: int,
         positions: Sequence[int] | None = None,
+        recall: Callable[[str], str] | None = None,
     ) -> Evaluation:
         """Asks about `records`, which stand at `positions` of the stream (0, 1, ... if left out),
-        after `edits` edits.
+        after `edits` edits.  `recall` turns each question into what the model is asked (retrieval);
+        drift is measured without it.
 
         Without a baseline there is no agreement, KL or perplexity ratio.  Raises DataError when
         the baseline was not measured on these records, ConfigError when it was made by another
@@ -143,7 +145,7 @@ class Evaluator:
             if baseline is not None
             else sample(records, self.protocol.generated_records, self.protocol.seed)
         )
-        raw = self._ask(records, asked, sampled, baseline)
+        raw = self._ask(records, asked, sampled, baseline, recall)
         rows = self._rows(records, asked, sampled, raw, baseline, places, edits)
         figures = summarise(rows, self.protocol)
         if baseline is not None and baseline.drift_windows:
@@ -164,10 +166,11 @@ class Evaluator:
         asked: Sequence[Question],
         sampled: frozenset[str],
         baseline: Baseline | None,
+        recall: Callable[[str], str] | None,
     ) -> _Asked:
         texts: dict[tuple[str, bool], Generation] = {}
         spoken = {
-            self._text_key(q): encode_prompt(self.tokenizer, q.prompt, self.protocol.form)
+            self._text_key(q): self._encode(q.prompt, recall)
             for q in asked
             if self._is_spoken(q, records, sampled)
         }
@@ -179,21 +182,28 @@ class Evaluator:
             )
             texts.update(zip(chosen, answers, strict=True))
         before = baseline.texts if baseline is not None else texts
-        plain: dict[Pair, None] = {}
-        with_states: dict[Pair, None] = {}
+        plain: dict[Pair, str] = {}  # pair -> its prompt as text
+        with_states: dict[Pair, str] = {}
         for q in asked:
             if (pair := self._kl_pair(q, before)) is not None:
-                with_states[pair] = None
+                with_states[pair] = q.prompt
             if q.answer is not None and q.family != "locality":
-                plain[self._pair(q.prompt, q.answer)] = None
+                plain[self._pair(q.prompt, q.answer)] = q.prompt
             if q.answer is not None and q.rival is not None:
-                plain[self._pair(q.prompt, q.rival)] = None
-        scores = dict(
-            zip(with_states, self.scorer.score(list(with_states), states=True), strict=True)
-        )
-        rest = [p for p in plain if p not in scores]
-        scores.update(zip(rest, self.scorer.score(rest), strict=True))
+                plain[self._pair(q.prompt, q.rival)] = q.prompt
+        rest = {pair: prompt for pair, prompt in plain.items() if pair not in with_states}
+        scores: dict[Pair, TokenScores] = {}
+        for part, states in ((with_states, True), (rest, False)):
+            put = [
+                pair if recall is None else Pair(tuple(self._encode(prompt, recall)), pair.target)
+                for pair, prompt in part.items()
+            ]
+            scores.update(zip(part, self.scorer.score(put, states=states), strict=True))
         return _Asked(scores, texts)
+
+    def _encode(self, prompt: str, recall: Callable[[str], str] | None) -> list[int]:
+        said = prompt if recall is None else recall(prompt)
+        return encode_prompt(self.tokenizer, said, self.protocol.form)
 
     def _is_spoken(self, q: Question, records: Sequence[Record], sampled: frozenset[str]) -> bool:
         return q.family in self.protocol.generate and key(records[q.record]) in sampled
