@@ -115,7 +115,9 @@ class SlowEditor:
         before: list[float] = []
         H: dict[str, Tensor] = {}
         for number in range(self.steps):
-            keep = number % 2 == 1 and number < self.steps - 1  # the prompts' own tokens stay as they were
+            keep = (
+                number % 2 == 1 and number < self.steps - 1
+            )  # the prompts' own tokens stay as they were
             if not keep:
                 self.started = {name: m.weight.data.clone() for name, m in self.modules.items()}
             traced = [self.rows(*fact, keep=keep) for fact in facts]

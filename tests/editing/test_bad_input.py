@@ -234,7 +234,10 @@ def test_paper_refuses_a_one_token_turn_and_goes_on() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"preset": "papier"}, 'preset "papier" is unknown; the presets are paper, stableedit, default'),
+        (
+            {"preset": "papier"},
+            'preset "papier" is unknown; the presets are paper, stableedit, default',
+        ),
         ({"steps": 0}, "steps is 0"),
         ({"step": -1.0}, "step -1.0 and ridge"),
         ({"step": float("nan")}, "step nan"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,15 @@ def test_a_slow_measurement_is_made_once(tmp_path: Path, monkeypatch: pytest.Mon
     again = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
     assert again.engine.calibration.output_norms == first.engine.calibration.output_norms
     assert len(list((tmp_path / "calibration").iterdir())) == 1
+
+
+def test_another_version_of_the_measuring_code_finds_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
+    base = digest(some.model, some.weights, [[1, 2]], (1.0,))
+    source = inspect.getsource
+    monkeypatch.setattr(
+        inspect, "getsource", lambda m: source(m).replace("weight: float", "weight: int")
+    )
+    assert digest(some.model, some.weights, [[1, 2]], (1.0,)) != base

@@ -56,7 +56,9 @@ def test_a_checkpoint_in_a_hopeless_dtype_loads_with_a_warning(
     monkeypatch.setattr(load, "SMALL", 0)
     tiny.family("llama", torch.bfloat16).save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
-    with pytest.warns(UserWarning, match=r"is in bfloat16, which this processor .* --dtype fastest"):
+    with pytest.warns(
+        UserWarning, match=r"is in bfloat16, which this processor .* --dtype fastest"
+    ):
         model, _ = load.load(tmp_path)
     assert model.dtype == torch.bfloat16
     load.load(tmp_path, dtype="float32")  # asked for: nothing to warn of, and warnings are errors

@@ -1,12 +1,13 @@
 """Calibrations kept on disk: measuring the text takes seconds, and its result depends on nothing but its inputs.
 
-A file's name is a digest of every parameter of the model, the tokens, the edited modules and the settings, so a file
-is either right or not found.  A file that cannot be read is measured again and replaced.
+A file's name is a digest of every parameter of the model, the tokens, the edited modules, the settings and the code
+that measures, so a file is either right or not found.  A file that cannot be read is measured again and replaced.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import zlib
 from collections.abc import Sequence
@@ -17,15 +18,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ultraedit.core import preserve
 from ultraedit.core.preserve import SKETCH_RANK, DenseMetric, SketchMetric
 from ultraedit.editing.turn import Calibration
+from ultraedit.model import trace
 from ultraedit.model.weights import EditedWeight
 
 KEPT = 8
 """Files that stay; the oldest go first."""
 
-VERSION = "1"
-"""Goes into the digest: a change in what is measured gets a new one."""
+
+def _code() -> bytes:
+    """The source of all that measures: another version of this library must not find what this one kept."""
+    from ultraedit.editing import calibrate
+
+    return "".join(inspect.getsource(m) for m in (calibrate, preserve, trace)).encode()
 
 
 def digest(
@@ -35,7 +42,7 @@ def digest(
     settings: Sequence[float],
 ) -> str:
     """Name for a calibration.  Reads every parameter once: half a second for 135 million of them."""
-    found = hashlib.sha256(repr((VERSION, list(windows), list(settings))).encode())
+    found = hashlib.sha256(_code() + repr((list(windows), list(settings))).encode())
     for w in weights:
         found.update(w.name.encode())
     for name, p in model.named_parameters():

@@ -86,7 +86,8 @@ def trace(
     """Run one micro-batch through the top blocks.
 
     loss="sum": cross-entropy summed over each edit's tokens, so an edit's gradient does not depend on its batch
-    mates.  loss="batch_mean": the mean over the micro-batch's tokens, as published.  None: no gradient.  prefix: of `Stack.prefix`, where the prefix columns are not to be run again.
+    mates.  loss="batch_mean": the mean over the micro-batch's tokens, as published.  None: no gradient.
+    prefix: of `Stack.prefix`, where the prefix columns are not to be run again.
     """
     inputs: dict[int, Tensor] = {}
     outputs: dict[int, Tensor] = {}
