@@ -22,6 +22,8 @@ class LabelScores:
     """fp32."""
     hits: Bool[Tensor, " n"]
     """Whether the label is the most likely token (of equals, the first, as greedy decoding picks)."""
+    choices: Int[Tensor, " n"]
+    """The most likely token (of equals, the first)."""
     slope: Float[Tensor, "n vocab"] | None
     """Gradient of the summed cross-entropy at the logits, softmax - onehot, in the logits' dtype; None if unasked."""
 
@@ -32,16 +34,17 @@ def score_labels(
     """Everything is worked out in one fp32 copy of the logits, which are left as they are."""
     work = logits.detach().to(torch.float32, copy=True)
     label = labels[:, None]
-    hits = first_argmax(work) == labels
+    choices = first_argmax(work)
+    hits = choices == labels
     work -= work.amax(-1, keepdim=True)
     chosen = work.gather(1, label)
     total = work.exp_().sum(-1, keepdim=True)
     log_probs = (chosen - total.log())[:, 0]
     if not slope:
-        return LabelScores(log_probs, hits, None)
+        return LabelScores(log_probs, hits, choices, None)
     work /= total
     work.scatter_add_(1, label, torch.full_like(chosen, -1.0))
-    return LabelScores(log_probs, hits, work.to(logits.dtype))
+    return LabelScores(log_probs, hits, choices, work.to(logits.dtype))
 
 
 def first_argmax(rows: Float[Tensor, "n width"]) -> Int[Tensor, " n"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from ultraedit.core.labels import score_labels
 from ultraedit.evaluation.forward import Forward, pad_right
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from ultraedit.evaluation.text import Pair
 
-_HEAD_ROWS = 512  # rows of logits held at once: 512 x 49,152 floats are 100 MB
+_HEAD_ROWS = 128  # rows of logits held at once: 128 x 49,152 floats are 25 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +143,7 @@ def read_logits(
     values, choices = [], []
     for part, label in zip(states.split(_HEAD_ROWS), labels.split(_HEAD_ROWS), strict=True):
         logits = head(part)
-        choices.append(logits.argmax(-1).cpu())  # before the cast: ties fall as in the model's own
-        wide = logits.float()
-        own = wide.gather(1, label.to(wide.device)[:, None])[:, 0]
-        values.append((own - wide.logsumexp(-1)).cpu())
+        found = score_labels(logits, label.to(logits.device), slope=False)
+        values.append(found.log_probs.cpu())
+        choices.append(found.choices.cpu())
     return torch.cat(values), torch.cat(choices)
