@@ -92,7 +92,7 @@ def test_text_of_models_is_escaped(page):
 
 
 def test_ten_side_effects_a_preset(page):
-    assert page.count("<td>4.20</td>") == 2
+    assert page.count('<td class="number">4.20</td>') == 2
     assert page.count("nq question") == 20
 
 
