@@ -27,13 +27,16 @@ SHAPES = {  # wider random models: (hidden, inner, blocks, heads, vocabulary)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--out", type=Path, default=None, help="needed but in a child")
+    parser.add_argument("--only", nargs="*", default=None, metavar="NAME:DTYPE")
     parser.add_argument("--child", nargs=2, metavar=("NAME", "DTYPE"), default=None)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(child(options.model, *options.child)))
         return
     cases = [("model", "float32"), ("model", "bfloat16"), *((n, "float32") for n in SHAPES)]
+    if options.only is not None:
+        cases = [(name, dtype) for name, dtype in cases if f"{name}:{dtype}" in options.only]
     rows = []
     for name, dtype in cases:
         command = [sys.executable, __file__, "--model", options.model, "--child", name, dtype]

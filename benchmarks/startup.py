@@ -11,8 +11,10 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from hardware import write
 
@@ -24,6 +26,17 @@ def process(code: str, repeats: int) -> float:
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
         seconds.append(time.perf_counter() - started)
     return round(median(seconds[1:]), 3)
+
+
+def timed(run: Callable[..., Any], spent: dict[str, float], name: str) -> Callable[..., Any]:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return run(*args, **kwargs)
+        finally:
+            spent[name] += time.perf_counter() - started
+
+    return wrapped
 
 
 def main() -> None:
@@ -42,15 +55,21 @@ def main() -> None:
     from ultraedit.editing.editor import Editor
 
     loading, editing = [], []
+    parts: dict[str, list[float]] = {"generating": [], "turn": []}
     for number in range(options.repeats + 1):
         started = time.perf_counter()
         editor = Editor.from_pretrained(options.model, dtype=options.dtype)
         if number:  # the first may have measured the text
             loading.append(time.perf_counter() - started)
         editor.edit("Who runs the lighthouse at Farhaven?", "Mira Stolt")  # warms up
+        spent = dict.fromkeys(parts, 0.0)
+        editor._generate = timed(editor._generate, spent, "generating")  # type: ignore[method-assign]
+        editor.engine.run = timed(editor.engine.run, spent, "turn")  # type: ignore[method-assign]
         started = time.perf_counter()
         receipt = editor.edit("Who built the clock tower of Ostrel?", "Ansel Vey")
         editing.append(time.perf_counter() - started)
+        for name, seconds in spent.items():
+            parts[name].append(seconds)
     write(
         options.out,
         {
@@ -61,7 +80,10 @@ def main() -> None:
             "seconds_help": shown,
             "seconds_loading_with_kept_calibration": round(median(loading), 3),
             "seconds_one_edit_with_receipt": round(median(editing), 3),
+            "of_which": {name: round(median(seconds), 3) for name, seconds in parts.items()},
             "learned": receipt.learned,
+            "before": receipt.before,
+            "after": receipt.after,
         },
     )
 
