@@ -119,7 +119,7 @@ def turn_share(edits: int = 100, prompt: int = 28, answer: int = 3) -> dict[str,
         w.commit = timed(w.commit, spent, "write")  # type: ignore[method-assign]
     pairs = [(ids(prompt), ids(answer)) for _ in range(edits)]
     started = time.process_time()
-    engine.run(pairs, range(edits), [answer] * edits, Statistics.empty(weights, calibration))
+    engine.run(pairs, range(edits), [answer] * edits, Statistics.empty(weights, calibration, how))
     whole = time.process_time() - started
     return {
         "tokens": edits * (prompt + answer - 1),
