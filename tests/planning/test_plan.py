@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -18,6 +20,8 @@ from ultraedit.planning.budget import parse_bytes
 from ultraedit.planning.configs import bundled_names, read_config
 from ultraedit.planning.live import LiveBytes
 from ultraedit.planning.plan import PARTS, Plan, Workload, plan
+
+planning = importlib.import_module("ultraedit.planning.plan")
 
 
 def config() -> PreTrainedConfig:
@@ -132,3 +136,48 @@ def test_the_verb_prints_parts_and_says_whether_it_fits(tmp_path) -> None:
     assert "DOES NOT FIT 0.00 GB" in tight.output
     for part in PARTS:
         assert part in tight.output
+
+
+@pytest.mark.parametrize("bits", [None, "4bit"])
+def test_passing_over_alike_blocks_changes_no_byte(monkeypatch, bits) -> None:
+    last = config().num_hidden_layers - 1
+    assert last > 1  # block 0 is run and block 1 is passed over
+    work = Workload(torch.float32, turn=8, micro_batch=4, text_tokens=128, quantize=bits)
+    names = [f"model.layers.{last}.mlp.down_proj"]
+    quick = plan("tiny", config(), method("default"), work, names)
+    monkeypatch.setattr(planning, "_pass_over_alike", lambda *_: None)
+    assert plan("tiny", config(), method("default"), work, names) == quick
+
+
+def test_more_text_and_a_third_step_take_no_more_memory(monkeypatch) -> None:
+    base = made(text_tokens=2048)
+    longer = made(text_tokens=4096)
+    assert longer == replace(base, workload=longer.workload)
+    monkeypatch.setattr(planning, "STEPS", 6)  # as many as the method has
+    assert made.__wrapped__(text_tokens=2048) == base
+
+
+def test_a_model_with_a_vision_tower_is_planned() -> None:
+    """Its weights are drawn again and again until they lie within bounds, which fake ones never do."""
+    from transformers import Gemma3Config
+
+    text = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "vocab_size": 128,
+    }
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    work = Workload(torch.float32, turn=4, micro_batch=4, text_tokens=128)
+    found = plan("tiny", Gemma3Config(text_config=text, vision_config=vision), method("default"), work)
+    assert found.parts["weights"] >= 4 * found.parameters
