@@ -142,6 +142,7 @@ def plan(
         # without values nothing can be initialised: a draw that repeats until it fits would never end
         with memory.part("weights"), no_init_weights():
             model = AutoModelForCausalLM.from_config(config, dtype=workload.dtype)
+            model.tie_weights()  # which initialising would have done
             model.eval().requires_grad_(False)
         structure = find_structure(model)
         projections = select_projections(model, structure, modules or method.modules)
