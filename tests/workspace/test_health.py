@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ultraedit.workspace import changes
 from ultraedit.workspace.config import HealthConfig, Thresholds
 from ultraedit.workspace.health import Reservoir, UnhealthyError
 from ultraedit.workspace.stream import stream
@@ -35,6 +36,31 @@ def test_readings_are_in_the_journal_and_the_healthy_mark_follows_green(tmp_path
     assert (first.reservoir, second.reservoir is None) == (None, False)
     assert 0 < first.shift_ratio < second.shift_ratio
     assert first.perplexity_ratio != 1.0
+
+
+def test_going_back_takes_the_healthy_mark_along(tmp_path: Path) -> None:
+    """Left on the branch that was undone, it would bring undone edits back and hold a state for ever."""
+    workspace = made.make(tmp_path, health=red_above(1e9, "stop"), undo_window=2)
+    made.fill(workspace, 4)
+    assert workspace.history.marks == {"healthy": 4}
+    changes.undo(workspace, 3)
+    assert workspace.history.marks == {"healthy": 3}
+    assert workspace.store.journal.states == {2, 3}
+    changes.rollback(workspace, "base")
+    assert workspace.history.marks == {}
+    assert workspace.store.journal.states == set()
+
+
+def test_a_red_turn_after_a_replay_costs_only_itself(tmp_path: Path) -> None:
+    """Turns written again have no readings; they are not passed over as if they were ill."""
+    limit = (ratio_after(tmp_path, 2) + ratio_after(tmp_path / "more", 3)) / 2
+    workspace = made.make(tmp_path, health=red_above(limit, "rollback"))
+    made.fill(workspace, 2)
+    changes.replay(workspace, workspace.history.find_current("#1"))
+    stood = workspace.head
+    assert workspace.history.marks["healthy"] == stood == 4
+    red = workspace.edit_turn(made.records(6, 12))
+    assert (red.health.level, red.rolled_back_to, workspace.head) == ("red", stood, stood)
 
 
 def ratio_after(tmp_path: Path, turns: int) -> float:

@@ -203,10 +203,11 @@ def test_marks_rollback_and_time_travel(tmp_path: Path) -> None:
     assert bits(workspace) == now
     assert changes.rollback(workspace, "first").edits == 9
     assert bits(workspace) == then
+    assert workspace.store.journal.states == {1}
     with pytest.raises(WorkspaceError, match='there is no mark or turn "second"; the marks are: '):
         workspace.ask(prompt, at="second")
     with pytest.raises(WorkspaceError, match="no longer kept"):
-        workspace.ask(prompt, at="2")
+        workspace.ask(prompt, at="3")
     assert delete_mark(workspace.store, "first") == 1
     for name in ("head", "7", "a b", "../x", "healthy"):
         with pytest.raises(WorkspaceError, match="cannot be a mark"):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace.journal import EditRow, Journal, TurnRow
 
 BASE = "base"
 HEAD = "head"
+HEALTHY = "healthy"
+"""The mark that every commit keeps at `History.healthy`."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,8 @@ class History:
 
     def lineage(self, turn: int | None = None) -> list[TurnRow]:
         """The turns that lead from the base to a state (the head by default), oldest first."""
-        found: list[TurnRow] = []
-        at = self.head if turn is None else turn
-        while at:
-            row = self.journal.turns[at]
-            found.append(row)
-            at = row.parent
-        return found[::-1]
+        end = self.head if turn is None else turn
+        return [self.journal.turns[at] for at in self._back_from(end)][::-1]
 
     def edits(self, turn: int | None = None) -> Iterator[EditRow]:
         """The edits that were written on the way to a state and not taken out again, oldest first."""
@@ -130,23 +128,33 @@ class History:
             f'{max(self.journal.turns, default=0)}, and "{BASE}" and "{HEAD}" work too.'
         )
 
+    def healthy(self, end: int, kept: set[int]) -> int:
+        """The last turn on the way to `end` that is fit to go back to and in `kept`; 0, the base, if there is none.
+
+        Fit are green readings, or none: a turn written again while going back is not read, and to take it for ill
+        would cost all edits up to an older one.
+        """
+        for turn in self._back_from(end):
+            health = self.journal.turns[turn].health
+            if turn in kept and (health is None or health.level == "green"):
+                return turn
+        return 0
+
     def wanted(self, head: int, marks: dict[str, int], window: int) -> tuple[set[int], set[int]]:
         """Turns whose states, and whose pairs, a workspace at `head` with these marks has reason to keep.
 
         The head's, the `window` states before it, the marked ones, and those after a subtraction, which no re-editing
         brings back.
         """
-        recent = self._recent(head, window + 1)
+        recent = list(islice(self._back_from(head), window + 1))
         states = set(recent) | set(marks.values())
         if any(row.kind == "subtract" for row in self.journal.turns.values()):
             for end in (head, *marks.values()):
                 states.update(row.turn for row in self.lineage(end) if row.kind == "subtract")
         return states - {0}, set(recent[:window])
 
-    def _recent(self, head: int, count: int) -> list[int]:
-        """The last `count` turns up to `head`, newest first."""
-        found: list[int] = []
-        while head and len(found) < count:
-            found.append(head)
-            head = self.journal.turns[head].parent
-        return found
+    def _back_from(self, turn: int) -> Iterator[int]:
+        """The turns that lead to a state, newest first."""
+        while turn:
+            yield turn
+            turn = self.journal.turns[turn].parent

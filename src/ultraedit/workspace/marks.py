@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from ultraedit.errors import WorkspaceError
-from ultraedit.workspace.history import BASE, HEAD
+from ultraedit.workspace.history import BASE, HEAD, HEALTHY
 from ultraedit.workspace.store import Store
 
-RESERVED = {BASE, HEAD, "healthy"}
+RESERVED = {BASE, HEAD, HEALTHY}
 _NAME = re.compile(r"[^\W\d][\w.-]{0,63}")
 
 

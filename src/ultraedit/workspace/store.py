@@ -28,7 +28,7 @@ from ultraedit.workspace.disk import (
     write_at,
     write_sealed,
 )
-from ultraedit.workspace.history import History
+from ultraedit.workspace.history import HEALTHY, History
 from ultraedit.workspace.journal import (
     GENESIS,
     CommitRow,
@@ -209,12 +209,17 @@ class Store:
         """
         self.require_writer()
         journal, marks = self.journal, dict(marks or {})
-        grown = replace(journal, turns=journal.turns | {row.turn: row for row, _ in turns})
-        after = {
-            name: turn for name, turn in (self.history.marks | marks).items() if turn is not None
-        }
-        wanted = History(grown).wanted(head, after, self.config.undo_window)
+        grown = History(
+            replace(journal, turns=journal.turns | {row.turn: row for row, _ in turns})
+        )
         states = journal.states | {r.turn for r, _ in turns if r.state} | set(restored)
+        healthy = grown.healthy(head, states) or None
+        if healthy != journal.marks.get(HEALTHY):
+            # it must lie on the way to the head: on a branch that was left it would bring undone edits back, and
+            # hold a state beyond the undo window
+            marks[HEALTHY] = healthy
+        after = {name: turn for name, turn in (journal.marks | marks).items() if turn is not None}
+        wanted = grown.wanted(head, after, self.config.undo_window)
         pairs = journal.pairs | {r.turn for r, _ in turns if r.pairs}
         block, commit = encode(
             journal,

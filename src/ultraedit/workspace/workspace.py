@@ -24,9 +24,6 @@ from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import EditRow, FileRow, HealthRow, SourceRow, TurnRow
 from ultraedit.workspace.store import CALIBRATION_FILE, NewTurn, Store, file_row, now
 
-HEALTHY = "healthy"
-"""The mark that the monitor keeps at the last turn whose readings were all green."""
-
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
@@ -211,7 +208,8 @@ class Workspace:
             new = self.describe(
                 number, parent, records, written, with_rephrases, source=source, health=health
             )
-            back = self._healthy() if self._must_roll_back(health) else None
+            kept = self.store.journal.states
+            back = self.history.healthy(parent, kept) if self._must_roll_back(health) else None
             if back is not None:
                 note = (
                     f"turn {number} turned red ({'; '.join(health.reasons)}): back to turn {back}"
@@ -219,8 +217,7 @@ class Workspace:
                 self.store.commit("rollback", back, turns=[new], note=note)
                 editor.restore(self.state(back))
             else:
-                marks = {HEALTHY: number} if health.level == "green" else {}
-                self.store.commit("edit", number, turns=[new], marks=marks)
+                self.store.commit("edit", number, turns=[new])
         except BaseException as error:
             if self.head == parent:
                 editor.restore(before)
@@ -313,14 +310,6 @@ class Workspace:
 
     def _must_roll_back(self, health: HealthRow) -> bool:
         return health.level == "red" and self.store.config.health.policy == "rollback"
-
-    def _healthy(self) -> int:
-        """The last turn with green readings on the way to the head that can be returned to; the base if none."""
-        for row in reversed(self.history.lineage()):
-            green = row.health is not None and row.health.level == "green"
-            if green and row.turn in self.store.journal.states:
-                return row.turn
-        return 0
 
     def refused(self, error: OSError) -> WorkspaceError:
         return WorkspaceError(
