@@ -24,7 +24,7 @@ SURFACE = {
     "--rewrite-model --note --memory --threads --config --json --seed",
     "bench": "MODEL --data --out --edits --turn --preset --baseline --step --eta --modules --warm-up --checkpoints "
     f"--orders --format --score --generate --ability --ability-limit --require --overwrite {MODEL} {COMMON}",
-    "eval": "MODEL --data --base --edits --format --out --overwrite --score --generate --ability "
+    "eval": "MODEL --data --base --at --edits --format --out --overwrite --score --generate --ability "
     f"--ability-limit --require {MODEL} {COMMON}",
     "demo": f"--out --overwrite --model --turn --scored --generated --dtype --device {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn --again "

@@ -138,3 +138,50 @@ def test_a_workspace_is_exported(run: Run, workspace: Path, tmp_path: Path) -> N
     kept = run("ask", workspace, PROMPT, "--format", "raw")
     merged = run("ask", tmp_path / "merged", PROMPT, "--format", "raw")
     assert merged.out == kept.out
+
+
+def test_a_workspace_is_scored_beside_its_base(run: Run, workspace: Path, facts: Path) -> None:
+    run("edit", workspace, "--file", facts, "--turn", "3")
+    quick = ("--generate", "0", "--json")
+    rows: Any = run("eval", workspace, "--data", facts, *quick).json["rows"]
+    assert list(rows) == ["unedited", "ws"]
+    drift = "drift.perplexity_ratio"
+    assert abs(rows["ws"][drift]["value"] - 1) > 1e-6
+    perplexity = "efficacy.perplexity"
+    assert rows["ws"][perplexity]["value"] < rows["unedited"][perplexity]["value"]
+    assert rows["ws"]["drift.perplexity"] != rows["unedited"]["drift.perplexity"]
+    again: Any = run("eval", workspace, "--data", facts, "--at", "base", *quick).json["rows"]
+    assert again["unedited"] == rows["unedited"]
+    assert again["ws"][drift]["value"] == 1.0
+    assert run("ask", workspace, PROMPT).out == run("ask", workspace, PROMPT, "--at", "3").out
+
+
+def test_without_data_a_workspace_is_asked_about_its_own_edits(
+    run: Run, workspace: Path, facts: Path, tmp_path: Path
+) -> None:
+    none = run("eval", workspace)
+    assert none.code == 2 and "no edits in force at turn 0" in none.err
+    run("edit", workspace, "--file", facts, "--turn", "3")
+    run("edit", workspace, PROMPT, "Bea Ray")
+    run("undo", workspace, "--edit", "#7")
+    out = tmp_path / "scores"
+    done = run("eval", workspace, "--out", out, "--generate", "2", "--json")
+    assert done.code == 0, done.err
+    result = json.loads((out / "result.json").read_text())
+    assert (result["data"]["name"], result["data"]["edits"]) == ("journal", 6)
+    assert result["protocol"]["form"] == "chat"
+    later = run("edit", workspace, PROMPT, "Cy Fox")
+    assert later.code == 0, later.err
+    stale = run("eval", workspace, "--out", out, "--generate", "2")
+    assert stale.code == 2 and "other settings (at: " in stale.err
+
+
+def test_eval_of_a_workspace_refuses_what_does_not_fit(
+    run: Run, workspace: Path, tiny: Path, facts: Path
+) -> None:
+    refused = run("eval", workspace, "--data", facts, "--dtype", "bfloat16")
+    assert refused.code == 2 and "--dtype does not go with the workspace" in refused.err
+    refused = run("eval", tiny, "--base", tiny, "--data", facts, "--at", "base")
+    assert refused.code == 2 and "--at base is for a workspace" in refused.err
+    refused = run("eval", tiny, "--base", tiny)
+    assert refused.code == 2 and "name records with --data" in refused.err

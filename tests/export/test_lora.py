@@ -8,13 +8,16 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
-from ultraedit.export import RANKS, export
+from ultraedit.export import RANKS, export, exporting, factors
 from ultraedit.export.adapter import attached, read_peft
 from ultraedit.export.factors import factorise, useful_ranks
+from ultraedit.export.lora import LEAST_ENERGY
 from ultraedit.export.measure import Probe
+from ultraedit.model.generate import answer
 from ultraedit.model.load import load
 
 # 2026-11: peft 0.21 asks transformers 5.23 for an attribute under its old name
@@ -61,14 +64,56 @@ def test_the_files_are_what_vllm_asks_for(llama, tmp_path):
     )
 
 
-def test_the_rank_is_the_smallest_that_keeps_enough(llama, tmp_path):
+def test_the_rank_is_the_smallest_that_answers_the_same(llama, tmp_path):
     report = export(llama.editor, "lora", tmp_path / "a", records=llama.records).adapter
     assert report is not None and report.enough
     *below, last = report.tried
     assert last == report.rank
-    assert [*below, last] == list(RANKS[: len(report.tried)])
-    assert all(report.tried[r] < report.keep for r in below)
+    start = RANKS.index((*below, last)[0])
+    assert [*below, last] == list(RANKS[start : start + len(report.tried)])
+    asked = report.efficacy.asked
+    assert asked == len(llama.records)
+    assert all(report.tried[r] < asked for r in below)
+    assert report.tried[last] == report.efficacy.same == asked
     assert report.efficacy.live >= 2  # an edited model that knows nothing would prove nothing
+    shifts = [factorise(w.name, w.shift) for w in llama.editor.weights]
+    assert all(min(f.kept(r) for f in shifts) < LEAST_ENERGY for r in RANKS[:start])
+
+
+def test_same_answers_are_counted_on_what_peft_generates(llama, tmp_path):
+    done = export(llama.editor, "lora", tmp_path / "a", records=llama.records, rank=8, force=True)
+    assert done.adapter is not None
+    prompts = [r.prompt for r in llama.records]
+    live = answer(llama.editor.model, llama.editor.tokenizer, prompts, "raw", 32)
+    base, _ = load(llama.base)
+    adapted = PeftModel.from_pretrained(base, tmp_path / "a").eval().base_model.model
+    assert isinstance(adapted, PreTrainedModel)
+    found = answer(adapted, llama.editor.tokenizer, prompts, "raw", 32)
+    same = sum(a == b for a, b in zip(found, live, strict=True))
+    assert done.adapter.efficacy.same == same < len(prompts)
+
+
+def test_full_rank_cuts_nothing_off_and_is_served_by_peft_where_vllm_cannot(
+    llama, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(factors, "RANKS", (1, 8))  # these shifts have a higher rank
+    monkeypatch.setattr(exporting, "RANKS", (1, 8))
+    done = export(llama.editor, "lora", tmp_path / "a", records=llama.records, rank="full")
+    assert done.adapter is not None
+    own = [factorise(w.name, w.shift).rank for w in llama.editor.weights]
+    assert done.adapter.rank == max(own) > 8
+    assert done.adapter.energy == pytest.approx(dict.fromkeys(done.adapter.energy, 1.0), abs=1e-6)
+    assert done.adapter.efficacy.same == done.adapter.efficacy.asked == len(llama.records)
+    assert len(done.serve) == 1 and "PeftModel.from_pretrained" in done.serve[0]
+
+
+def test_full_rank_is_an_accepted_one_where_there_is_one_so_high(llama, tmp_path):
+    report = export(
+        llama.editor, "lora", tmp_path / "a", records=llama.records, rank="full"
+    ).adapter
+    assert report is not None
+    own = max(factorise(w.name, w.shift).rank for w in llama.editor.weights)
+    assert report.rank == min(r for r in RANKS if r >= own)
 
 
 def test_the_figures_are_those_of_the_file(llama, tmp_path):

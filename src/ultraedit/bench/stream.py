@@ -7,9 +7,10 @@ entry each; only shuffled orders hold the prompts and targets (not the questions
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 class Stream:
     """The first usable records of a source."""
 
-    source: str
+    source: str | Sequence[Record]
     form: str
     """The data form it was read as."""
     rows: int
@@ -108,12 +109,17 @@ class Stream:
 
 
 def open_stream(
-    source: str, edits: int | None, tokenizer: PreTrainedTokenizerBase, form: Form, context: int
+    source: str | Sequence[Record],
+    edits: int | None,
+    tokenizer: PreTrainedTokenizerBase,
+    form: Form,
+    context: int,
 ) -> Stream:
     """Read the source once and note what must be known before the first edit.
 
-    `edits`: how many records to take; None for all.  Raises DataError for a source without a usable record or
-    with fewer than `edits`, and ConfigError for `edits` below 1.
+    `source`: a name as on the command line, or records in memory.  `edits`: how many records to take; None for all.
+    Raises DataError for a source without a usable record or with fewer than `edits`, and ConfigError for `edits`
+    below 1.
     """
     if edits is not None and edits < 1:
         raise ConfigError(f"--edits is {edits}; it must be at least 1.")
@@ -121,7 +127,9 @@ def open_stream(
     refused: set[int] = set()
     seen: dict[bytes, list[tuple[int, bytes]]] = {}
     taken = 0
-    whole = not source.startswith("hf:") and Path(source).is_file()
+    named = isinstance(source, str)
+    whole = not named or (not source.startswith("hf:") and Path(source).is_file())
+    name = f"'{source}'" if named else "what was given"
     for ordinal, record in enumerate(read_records(source, strict=False, report=report)):
         if edits is not None and taken == edits:
             if whole:
@@ -136,11 +144,11 @@ def open_stream(
         taken += 1
     if taken == 0:
         raise DataError(
-            f"'{source}' holds no record that fits into the model's context of {context} tokens."
+            f"{name} holds no record that fits into the model's context of {context} tokens."
         )
     if edits is not None and taken < edits:
         raise DataError(
-            f"'{source}' holds {taken:,} usable records and --edits is {edits:,}; use --edits {taken}."
+            f"{name} holds {taken:,} usable records and --edits is {edits:,}; use --edits {taken}."
         )
     groups = [group for group in seen.values() if len(group) > 1]
     return Stream(
@@ -212,8 +220,12 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def source_digest(source: str) -> str | None:
-    """SHA-256 of a file; of a folder, of the names and digests of its Parquet shards; None for the hub."""
+def source_digest(source: str | Sequence[Record]) -> str | None:
+    """SHA-256 of a file; of a folder, of the names and digests of its Parquet shards; of records in memory, of their
+    fields as JSON; None for the hub."""
+    if not isinstance(source, str):
+        lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in source)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     if source.startswith("hf:"):
         return None
     path = Path(source)

@@ -23,7 +23,7 @@ from ultraedit.cli.common import (
     print_json,
     seed_all,
 )
-from ultraedit.errors import ConfigError
+from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def ask(
     Where MODEL is a workspace, --compare names a mark or turn of it, "base" for the unedited model.
     """
     if (Path(model) / "workspace.json").is_file():
-        from ultraedit.cli.edit_workspace import ask_workspace, refuse_fixed
+        from ultraedit.cli.edit_workspace import ask_workspace
 
         refuse_fixed(model, {"dtype": dtype != "auto"})
         seed_all(seed)
@@ -82,8 +82,7 @@ def ask(
             json_output=json_output,
         )
         return
-    if at is not None:
-        raise ConfigError(f"--at {at} is for a workspace, and '{model}' is none; leave it out.")
+    refuse_elsewhere(model, "at", at)
     seed_all(seed)
 
     def of(name: str, form: Form) -> Asked:

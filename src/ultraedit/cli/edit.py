@@ -25,6 +25,7 @@ from ultraedit.cli.common import (
     seed_all,
     warnings_as_lines,
 )
+from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def edit(
     Where MODEL is a workspace, edits are kept in it, and a file goes on where it was interrupted.
     """
     if (Path(model) / "workspace.json").is_file():
-        from ultraedit.cli.edit_workspace import edit_file, edit_one, refuse_fixed
+        from ultraedit.cli.edit_workspace import edit_file, edit_one
 
         refuse_fixed(
             model,
@@ -161,8 +162,7 @@ def edit(
                 json_output=json_output,
             )
         return
-    if again:
-        raise ConfigError(f"--again is for a workspace, and '{model}' is none; leave it out.")
+    refuse_elsewhere(model, "again", again)
     from ultraedit.editing.method import method
 
     method(

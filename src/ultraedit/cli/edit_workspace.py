@@ -10,7 +10,7 @@ import typer
 
 from ultraedit.cli.common import Form, note, print_json, warnings_as_lines
 from ultraedit.cli.workspaces import command_line
-from ultraedit.errors import ConfigError, DataError
+from ultraedit.errors import DataError
 
 if TYPE_CHECKING:
     from ultraedit.workspace.journal import HealthRow
@@ -28,16 +28,6 @@ class Summary:
     seconds: float = 0.0
     skipped: int = 0
     """Rows of the file that were written before."""
-
-
-def refuse_fixed(folder: str, given: dict[str, Any]) -> None:
-    """Settings that `init` fixed, or that make no sense here, are not silently ignored."""
-    for option, value in given.items():
-        if value:
-            raise ConfigError(
-                f"--{option} does not go with the workspace '{folder}': its settings were fixed by `ultraedit init` "
-                "and its edits stay in it; leave the option out."
-            )
 
 
 def edit_one(

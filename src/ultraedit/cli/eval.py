@@ -1,16 +1,16 @@
-"""`ultraedit eval`: score a saved, edited model beside its unedited base."""
+"""`ultraedit eval`: score an edited model, saved or in a workspace, beside its unedited base."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ultraedit.cli.bench import (
     AbilityLimitOption,
     AbilityOption,
-    DataOption,
     GenerateOption,
     RequireOption,
     ScoreOption,
@@ -27,14 +27,34 @@ from ultraedit.cli.common import (
     TrustOption,
     seed_all,
 )
+from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
+from ultraedit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ultraedit.bench.saved import EvalConfig
+    from ultraedit.evaluation.schema import Result
 
 
 def eval_(
     model: ModelArgument,
-    data: DataOption,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="A file, a folder of Parquet shards, or hf:owner/name:split; a workspace needs none to be asked "
+            "about its own edits.",
+        ),
+    ] = None,
     base: Annotated[
         str | None,
-        typer.Option("--base", help="The unedited model.  [default: the one MODEL's notes name]"),
+        typer.Option("--base", help="The unedited model.  [default: the one MODEL names]"),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", metavar="MARK", help="In a workspace: score it as it was at a mark or turn."
+        ),
     ] = None,
     edits: Annotated[
         int | None,
@@ -61,21 +81,24 @@ def eval_(
     json_output: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Score an edited model that was saved, with its unedited base beside it, same questions, same code.
+    """Score an edited model, with its unedited base beside it, same questions, same code.
 
     With --format auto questions are put in the form the model was edited in.
+
+    Where MODEL is a workspace and no --data is given, it is asked about the edits that are in force.
     """
     from ultraedit.bench.require import parse_requirements
 
     requirements = parse_requirements(require or [])
     seed_all(seed)
-    from ultraedit.bench.saved import EvalConfig, base_of, run_eval
-    from ultraedit.cli.bench_progress import watching
+    from ultraedit.bench.saved import EvalConfig
+    from ultraedit.workspace.config import is_workspace
 
     settings = EvalConfig(
         model=model,
         data=data,
-        base=base_of(model, base),
+        base=base,
+        at=at,
         edits=edits,
         format=format,
         score=score,
@@ -87,6 +110,59 @@ def eval_(
         device=device,
         trust_remote_code=trust_remote_code,
     )
-    with watching(json_output) as observer:
-        result = run_eval(settings, out, observer.stage, overwrite=overwrite)
+    evaluate = _workspace if is_workspace(model) else _saved
+    result = evaluate(settings, out, overwrite, json_output)
     finish(result, out, requirements, json_output)
+
+
+def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -> Result:
+    from ultraedit.bench.pair import SavedPair, base_of
+    from ultraedit.bench.saved import run_eval
+    from ultraedit.cli.bench_progress import watching
+
+    source = config.data
+    if source is None:
+        raise ConfigError(
+            f"there is nothing to ask '{config.model}' about: name records with --data (only a workspace knows its "
+            "own edits)."
+        )
+    refuse_elsewhere(config.model, "at", config.at)
+    base = base_of(config.model, config.base)
+    config = replace(config, base=base)
+    pair = SavedPair(
+        config.model,
+        base,
+        dtype=config.dtype,
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+    )
+    with watching(quiet) as observer:
+        return run_eval(config, pair, source, out, observer.stage, overwrite=overwrite)
+
+
+def _workspace(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -> Result:
+    from ultraedit.bench.pair import LivePair
+    from ultraedit.bench.saved import run_eval
+    from ultraedit.cli.bench_progress import watching
+    from ultraedit.workspace.workspace import Workspace
+
+    refuse_fixed(config.model, {"dtype": config.dtype != "auto"})
+    with Workspace.open(
+        config.model,
+        base=config.base,
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+    ) as workspace:
+        turn = workspace.history.resolve(config.at or "head")
+        # by its number, so that results in --out are never taken for those of a later state
+        config = replace(config, at=str(turn))
+        source = config.data or workspace.history.in_force(turn)
+        if not source:
+            raise ConfigError(
+                f"'{config.model}' has no edits in force at turn {turn} to be asked about; name records with --data."
+            )
+        with watching(quiet) as observer:
+            observer.stage("loading the base model")
+            with workspace.at(config.at):
+                pair = LivePair(workspace.editor)
+                return run_eval(config, pair, source, out, observer.stage, overwrite=overwrite)

@@ -14,12 +14,13 @@ from ultraedit.cli.common import (
     TrustOption,
     print_json,
 )
+from ultraedit.errors import ConfigError
 
 if TYPE_CHECKING:
     from ultraedit.data.record import Record
     from ultraedit.export.edited import Edited
     from ultraedit.export.exporting import Exported
-    from ultraedit.export.lora import AdapterReport
+    from ultraedit.export.lora import AdapterReport, Rank
 
 
 def export(
@@ -52,15 +53,18 @@ def export(
         ),
     ] = None,
     rank: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            "--rank", help="Rank of an adapter; left out, the smallest that keeps enough."
+            "--rank",
+            metavar="N|full",
+            help="Rank of an adapter; full cuts nothing off.  [default: the smallest that gives the same answers]",
         ),
     ] = None,
     keep: Annotated[
         float,
         typer.Option(
-            "--keep", help="Share of the right answers that an adapter must keep to be written."
+            "--keep",
+            help="Share of the right answers that an adapter must keep, or it is refused.",
         ),
     ] = 0.9,
     force: Annotated[
@@ -88,6 +92,7 @@ def export(
     from ultraedit.evaluation.files import read_result
     from ultraedit.export import export as write
 
+    wanted = _rank(rank)
     if to != "card":
         refuse_occupied(out, overwrite)  # before minutes of loading
     scores = None if result is None else read_result(result)
@@ -98,7 +103,7 @@ def export(
         to,
         out,
         records=records,
-        rank=rank,
+        rank=wanted,
         keep=keep,
         force=force,
         overwrite=overwrite,
@@ -110,11 +115,19 @@ def export(
         typer.echo(_text(done))
 
 
+def _rank(text: str | None) -> Rank | None:
+    if text is None or text == "full":
+        return text  # type: ignore[return-value]
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ConfigError(f"--rank '{text}' is neither a number nor full.") from error
+
+
 def _open(
     edited: Path, base: str | None, device: str, trust_remote_code: bool
 ) -> tuple[Edited, list[Record]]:
     """The live model, and the edits in force: a workspace has a journal of them, a saved folder has not."""
-    from ultraedit.data.record import Record
     from ultraedit.export import open_folder
     from ultraedit.workspace.config import is_workspace
     from ultraedit.workspace.workspace import Workspace
@@ -125,8 +138,7 @@ def _open(
     workspace = Workspace.open(
         edited, base=base, device=device, trust_remote_code=trust_remote_code
     )
-    rows = workspace.history.edits()
-    return workspace.editor, [Record(row.prompt, row.target, id=row.id) for row in rows]
+    return workspace.editor, workspace.history.in_force()
 
 
 def _text(done: Exported) -> str:
@@ -144,12 +156,16 @@ def _adapter(report: AdapterReport) -> list[str]:
     lines = [
         f"  {name:<{wide}}  keeps {kept:.2%} of the energy" for name, kept in report.energy.items()
     ]
-    tried = ", ".join(f"{rank}: {kept:.0%}" for rank, kept in report.tried.items())
+    tried = ", ".join(f"{rank}: {same}" for rank, same in report.tried.items())
     if tried:
-        lines.append(f"  ranks tried, and the right answers each keeps: {tried}")
+        lines.append(f"  ranks tried, and how many of {e.asked} answers are the same: {tried}")
     lines.append(
         f"  rank {report.rank}: of {e.scored:,} edits scored the edited model answers {e.live:,} right, the base with "
         f"this adapter {e.exported:,}, and {e.both:,} of the former ({e.kept:.1%})"
+    )
+    lines.append(
+        f"  generated freely, {e.same} of {e.asked} answers are the edited model's to the letter"
+        + ("" if e.same == e.asked else " (merged and delta give all of them)")
     )
     if not report.enough:
         lines.append(

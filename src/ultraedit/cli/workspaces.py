@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ultraedit.errors import ConfigError
+
 if TYPE_CHECKING:
     from ultraedit.workspace.changes import Change
     from ultraedit.workspace.history import Status
@@ -69,3 +71,20 @@ def print_change(change: Change, json_output: bool) -> None:
         print_json(asdict(change))
     else:
         typer.echo(str(change))
+
+
+def refuse_fixed(folder: str, given: dict[str, Any]) -> None:
+    """Settings that `init` fixed, or that make no sense here, are not silently ignored."""
+    for option, value in given.items():
+        if value:
+            raise ConfigError(
+                f"--{option} does not go with the workspace '{folder}': its settings were fixed by `ultraedit init` "
+                "and its edits stay in it; leave the option out."
+            )
+
+
+def refuse_elsewhere(model: str, option: str, value: object) -> None:
+    """Options that only a workspace understands."""
+    if value:
+        shown = f"--{option}" if value is True else f"--{option} {value}"
+        raise ConfigError(f"{shown} is for a workspace, and '{model}' is none; leave it out.")

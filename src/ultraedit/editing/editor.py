@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -353,17 +354,20 @@ class Editor:
             0,
         )
 
+    def notes(self) -> dict[str, Any]:
+        """What there is to say of the live model beside its weights, as plain values."""
+        return {
+            "base": self.base,
+            "edits": self.edits,
+            "turns": self.turns,
+            "format": self.form,
+            "method": dict(self.method.__dict__),
+            "modules": [w.name for w in self.weights],
+        }
+
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the edited model as a plain checkpoint that transformers loads alone.
 
         Raises ConfigError if the folder holds something and `overwrite` is off; nothing is half written.
         """
-        notes = {
-            "base": self.base,
-            "edits": self.edits,
-            "turns": self.turns,
-            "format": self.form,
-            "method": self.method.__dict__,
-            "modules": [w.name for w in self.weights],
-        }
-        return save_model(self.model, self.tokenizer, Path(folder), notes, overwrite)
+        return save_model(self.model, self.tokenizer, Path(folder), self.notes(), overwrite)

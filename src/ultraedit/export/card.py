@@ -149,7 +149,8 @@ def _adapter(report: AdapterReport) -> str:
     return (
         f"## What the adapter keeps\n\nRank {report.rank}, alpha {report.rank}. Of {e.scored:,} edits scored "
         f"teacher-forced (every answer token the most likely one) the merged model answers {e.live:,} right, this "
-        f"adapter on the base {e.exported:,}, and {e.both:,} of the former.\n\n| module | energy kept |\n|---|---|\n"
+        f"adapter on the base {e.exported:,}, and {e.both:,} of the former. Generated freely, {e.same} of {e.asked} "
+        f"answers are the merged model's to the letter.\n\n| module | energy kept |\n|---|---|\n"
         f"{rows}"
     )
 

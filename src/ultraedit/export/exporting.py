@@ -14,7 +14,8 @@ from ultraedit.errors import ConfigError
 from ultraedit.export.card import model_card, public_name
 from ultraedit.export.delta import write_delta
 from ultraedit.export.edited import Edited
-from ultraedit.export.lora import KEEP, AdapterReport, write_gguf_lora, write_lora
+from ultraedit.export.factors import RANKS
+from ultraedit.export.lora import KEEP, AdapterReport, Rank, write_gguf_lora, write_lora
 from ultraedit.export.merged import write_merged
 from ultraedit.model.load import resolve
 
@@ -55,7 +56,7 @@ def export(
     out: str | Path,
     *,
     records: Sequence[Record] = (),
-    rank: int | None = None,
+    rank: Rank | None = None,
     keep: float = KEEP,
     force: bool = False,
     overwrite: bool = False,
@@ -65,8 +66,9 @@ def export(
 
     to: "merged", "delta" and "lora" make a folder, "gguf-lora" a file, "card" a README.md (in `out` if that is a
     folder).  records: the edits, in the order they were made; an adapter is measured on them.  rank: one of
-    `factors.RANKS`; None takes the smallest that keeps `keep` of the live model's right answers.  force: write an
-    adapter that keeps less.  result: scores for the card.
+    `factors.RANKS`, or "full", which cuts nothing off; None takes the smallest at which the sampled answers are all
+    the live model's.  keep: share of the live model's right answers below which an adapter is refused, unless `force`.
+    result: scores for the card.
     Raises ConfigError for a bad setting, an occupied or unwritable target, or an adapter that keeps too little, and
     ModelError for a family a format cannot carry.
     """
@@ -119,6 +121,13 @@ def serve_lines(
         return (_python(code),)
     if report is None:
         return ()
+    if to == "lora" and report.rank not in RANKS:  # more than vLLM takes
+        code = (
+            "from peft import PeftModel; from transformers import AutoModelForCausalLM; "
+            f"base = AutoModelForCausalLM.from_pretrained({base!r}, dtype='auto'); "
+            f"model = PeftModel.from_pretrained(base, {str(path)!r})"
+        )
+        return (_python(code),)
     if to == "lora":
         return (
             f"vllm serve {shlex.quote(base)} --enable-lora --lora-modules edited={place} "

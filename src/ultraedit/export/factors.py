@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks vLLM accepts as --max-lora-rank; an adapter of another rank could not be served there."""
+FULL = "full"
+"""The rank at which nothing is cut off."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,14 @@ class Factors:
 
     name: str
     down: Float[Tensor, "k d_in"]
-    """sqrt(s) V'; `k` is the smaller of 512 and the shift's own size."""
+    """sqrt(s) V'; `k` is the shift's rank, or 512 if that is smaller and no more was asked for."""
     up: Float[Tensor, "d_out k"]
     """U sqrt(s).  Sharing s evenly keeps both factors in the range of half precision."""
     values: Float[Tensor, " k"]
     energy: float
     """||shift||^2, Frobenius."""
+    rank: int
+    """Of the shift, in fp32."""
 
     def kept(self, rank: int) -> float:
         """||S_r||^2 / ||S||^2, in [0, 1]; 1 for a module that was not moved."""
@@ -43,13 +48,17 @@ class Factors:
         return A, B
 
 
-def factorise(name: str, shift: Float[Tensor, "d_out d_in"]) -> Factors:
+def factorise(name: str, shift: Float[Tensor, "d_out d_in"], *, whole: bool = False) -> Factors:
     """Decompose one shift, given as d_out x d_in (nn.Linear's orientation).
 
+    whole: keep all of it, and not only what the largest accepted rank takes.
     The whole decomposition, not a randomised one: the spectrum of thousands of edits is flat, where those err.
     """
     U, values, Vh = torch.linalg.svd(shift.float(), full_matrices=False)
-    k = min(RANKS[-1], values.shape[0])
+    # values below the rounding of the largest are the decomposition's own error, as in torch.linalg.matrix_rank
+    floor = values[:1].sum() * max(shift.shape) * torch.finfo(torch.float32).eps
+    rank = int((values > floor).sum())
+    k = rank if whole else min(rank, RANKS[-1])
     root = values[:k].sqrt()
     return Factors(
         name,
@@ -57,11 +66,16 @@ def factorise(name: str, shift: Float[Tensor, "d_out d_in"]) -> Factors:
         (U[:, :k] * root).cpu(),
         values[:k].cpu(),
         float(values.double().square().sum()),
+        rank,
     )
 
 
-def useful_ranks(factors: list[Factors]) -> tuple[int, ...]:
+def full_rank(factors: Sequence[Factors]) -> int:
+    """The rank that holds every shift whole: an accepted one if there is one so high, else the largest shift's own."""
+    own = max(f.rank for f in factors)
+    return next((rank for rank in RANKS if rank >= own), own)
+
+
+def useful_ranks(factors: Sequence[Factors]) -> tuple[int, ...]:
     """Accepted ranks in rising order, up to the first that holds every shift whole."""
-    full = max(f.values.shape[0] for f in factors)
-    below = [r for r in RANKS if r < full]
-    return (*below, *[r for r in RANKS if r >= full][:1])
+    return tuple(rank for rank in RANKS if rank <= full_rank(factors))

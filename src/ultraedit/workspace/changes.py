@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ultraedit.core.solve import Update
-from ultraedit.data.record import Record
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace import tensors
 from ultraedit.workspace.disk import sha256_file
@@ -232,7 +231,7 @@ def _bring_to(workspace: Workspace, target: int) -> int:
         at = row.parent
     editor.restore(workspace.state(at))
     for row in reversed(again):
-        workspace.write([_record(e) for e in history.journal.rows(row.turn)], row.with_rephrases)
+        workspace.write([e.record() for e in history.journal.rows(row.turn)], row.with_rephrases)
         if tensors.state_digests(editor.state()) != (row.shifts, row.statistics):
             raise WorkspaceError(
                 f"turn {row.turn} is out of the undo window and editing it again gave other bits than before (another "
@@ -250,7 +249,7 @@ def _write_again(
     number, first = journal.next_turn, journal.edits + 1
     new: list[NewTurn] = []
     for i, (row, edits) in enumerate(turns):
-        records = [_record(edit) for edit in edits]
+        records = [edit.record() for edit in edits]
         written = workspace.write(records, row.with_rephrases)
         made = workspace.describe(
             number,
@@ -301,12 +300,8 @@ def _source_before(workspace: Workspace, row: TurnRow, kept: list[EditRow]) -> S
             return None
         digest = earlier[-1].rows_sha256
     for edit in kept:
-        digest = advance(digest, _record(edit))
+        digest = advance(digest, edit.record())
     return SourceRow(name=row.source.name, rows=rows + len(kept), rows_sha256=digest)
-
-
-def _record(edit: EditRow) -> Record:
-    return Record(edit.prompt, edit.target, id=edit.id, rephrases=edit.rephrases, line=edit.line)
 
 
 def _listed(turns: set[int]) -> str:

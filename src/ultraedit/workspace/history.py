@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace.journal import EditRow, Journal, TurnRow
+
+if TYPE_CHECKING:
+    from ultraedit.data.record import Record
 
 BASE = "base"
 HEAD = "head"
@@ -79,6 +83,11 @@ class History:
                 del targets[earlier]
             latest[key], targets[edit.edit] = edit.edit, edit.target.strip()
         return found
+
+    def in_force(self, turn: int | None = None) -> list[Record]:
+        """The edits that count at a state: neither superseded, repeated, nor taken out; oldest first."""
+        statuses = self.statuses(turn)
+        return [e.record() for e in self.edits(turn) if statuses[e.edit].word == "current"]
 
     def find_edit(self, name: str) -> list[EditRow]:
         """Every edit with this number ("17" or "#17") or this record id, oldest first."""

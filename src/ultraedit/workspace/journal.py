@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
+from ultraedit.data.record import Record
 from ultraedit.errors import WorkspaceError
 
 GENESIS = "0" * 64
@@ -44,6 +45,10 @@ class EditRow(Line):
     """A later edit of the same prompt in the same turn."""
     again_of: int | None = None
     """The edit whose text this one writes again (a partly undone turn, a replay)."""
+
+    def record(self) -> Record:
+        """What was written, to be written again or asked about."""
+        return Record(self.prompt, self.target, self.id, rephrases=self.rephrases, line=self.line)
 
 
 class FileRow(Line):

@@ -209,9 +209,7 @@ class Store:
         """
         self.require_writer()
         journal, marks = self.journal, dict(marks or {})
-        grown = History(
-            replace(journal, turns=journal.turns | {row.turn: row for row, _ in turns})
-        )
+        grown = History(replace(journal, turns=journal.turns | {row.turn: row for row, _ in turns}))
         states = journal.states | {r.turn for r, _ in turns if r.state} | set(restored)
         healthy = grown.healthy(head, states) or None
         if healthy != journal.marks.get(HEALTHY):

@@ -1,0 +1,97 @@
+"""An edited model and its unedited base, one of them live at a time: what `eval` compares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ultraedit.editing.save import NOTES
+from ultraedit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ultraedit.editing.editor import Editor
+
+    Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+
+
+class Pair(Protocol):
+    """The model of one block is not used after it."""
+
+    def notes(self) -> dict[str, Any]:
+        """How the model was edited (`format` is the form it was edited in); empty where nobody knows."""
+        ...
+
+    def base(self) -> AbstractContextManager[Loaded]: ...
+    def edited(self) -> AbstractContextManager[Loaded]: ...
+
+
+class SavedPair:
+    """Two folders (or hub ids), loaded one after the other and never together."""
+
+    def __init__(
+        self, model: str, base: str, *, dtype: str, device: str, trust_remote_code: bool
+    ) -> None:
+        self._model, self._base = model, base
+        self._dtype, self._device, self._trust = dtype, device, trust_remote_code
+
+    def notes(self) -> dict[str, Any]:
+        return read_notes(self._model)
+
+    @contextmanager
+    def base(self) -> Iterator[Loaded]:
+        yield self._load(self._base)
+
+    @contextmanager
+    def edited(self) -> Iterator[Loaded]:
+        yield self._load(self._model)
+
+    def _load(self, name: str) -> Loaded:
+        from ultraedit.model.load import load
+
+        return load(name, dtype=self._dtype, device=self._device, trust_remote_code=self._trust)
+
+
+class LivePair:
+    """One live model, which has its original weights beside the edited ones."""
+
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+
+    def notes(self) -> dict[str, Any]:
+        return self._editor.notes()
+
+    @contextmanager
+    def base(self) -> Iterator[Loaded]:
+        with self._editor.disabled():
+            yield self._editor.model, self._editor.tokenizer
+
+    @contextmanager
+    def edited(self) -> Iterator[Loaded]:
+        yield self._editor.model, self._editor.tokenizer
+
+
+def read_notes(model: str) -> dict[str, Any]:
+    """What `Editor.save_pretrained` noted in the model's folder; empty for any other model."""
+    path = Path(model) / NOTES
+    if not path.is_file():
+        return {}
+    try:
+        notes = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"'{path}' is damaged ({error}); give --base and --format.") from error
+    return notes if isinstance(notes, dict) else {}
+
+
+def base_of(model: str, given: str | None) -> str:
+    """The unedited model: the one given, else the one noted beside the edited.  Raises ConfigError where none is."""
+    base = given or read_notes(model).get("base")
+    if not base:
+        raise ConfigError(
+            f"'{model}' does not say which model it was edited from; name it with --base."
+        )
+    return str(base)
