@@ -14,10 +14,16 @@ from ultraedit.cli.common import (
     ConfigOption,
     DeviceOption,
     DtypeOption,
+    EndTokenOption,
     FormatOption,
     JsonOption,
+    MicroBatchOption,
     ModelArgument,
+    ModulesOption,
+    PresetOption,
     SeedOption,
+    StepOption,
+    StepsOption,
     TrustOption,
     console,
     note,
@@ -71,33 +77,13 @@ def edit(
     turn: Annotated[
         int, typer.Option("--turn", min=1, help="Edits of --file written together.")
     ] = 100,
-    preset: Annotated[
-        str, typer.Option("--preset", help="default, fast, paper or stableedit.")
-    ] = "default",
-    modules: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--modules",
-            help="auto, paper, or a name or glob of linear maps; may be repeated.  [default: the preset's]",
-        ),
-    ] = None,
+    preset: PresetOption = "default",
+    modules: ModulesOption = None,
     format: FormatOption = "auto",
-    step: Annotated[
-        float | None, typer.Option("--step", help="Step size.  [default: the preset's]")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Solves a turn.  [default: the preset's]")
-    ] = None,
-    end_token: Annotated[
-        bool | None,
-        typer.Option(
-            "--end-token/--no-end-token",
-            help="Edit the end of the answer with it.  [default: the preset's]",
-        ),
-    ] = None,
-    micro_batch: Annotated[
-        int, typer.Option("--micro-batch", min=1, help="Prompts run at once.")
-    ] = 25,
+    step: StepOption = None,
+    steps: StepsOption = None,
+    end_token: EndTokenOption = None,
+    micro_batch: MicroBatchOption = 25,
     again: Annotated[
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),

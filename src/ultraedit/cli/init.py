@@ -11,9 +11,15 @@ from ultraedit.cli.common import (
     ConfigOption,
     DeviceOption,
     DtypeOption,
+    EndTokenOption,
     FormatOption,
     JsonOption,
+    MicroBatchOption,
+    ModulesOption,
+    PresetOption,
     SeedOption,
+    StepOption,
+    StepsOption,
     TrustOption,
     print_json,
     seed_all,
@@ -30,33 +36,13 @@ def init(
             "--model", metavar="MODEL", help="The base: a folder, a hub id, or 'smollm2'."
         ),
     ],
-    preset: Annotated[
-        str, typer.Option("--preset", help="default, fast, paper or stableedit.")
-    ] = "default",
-    modules: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--modules",
-            help="auto, paper, or a name or glob of linear maps; may be repeated.  [default: the preset's]",
-        ),
-    ] = None,
+    preset: PresetOption = "default",
+    modules: ModulesOption = None,
     format: FormatOption = "auto",
-    step: Annotated[
-        float | None, typer.Option("--step", help="Step size.  [default: the preset's]")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Solves a turn.  [default: the preset's]")
-    ] = None,
-    end_token: Annotated[
-        bool | None,
-        typer.Option(
-            "--end-token/--no-end-token",
-            help="Edit the end of the answer with it.  [default: the preset's]",
-        ),
-    ] = None,
-    micro_batch: Annotated[
-        int, typer.Option("--micro-batch", min=1, help="Prompts run at once.")
-    ] = 25,
+    step: StepOption = None,
+    steps: StepsOption = None,
+    end_token: EndTokenOption = None,
+    micro_batch: MicroBatchOption = 25,
     undo_window: Annotated[
         int,
         typer.Option(

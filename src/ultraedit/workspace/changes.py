@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ultraedit.core.solve import Update
@@ -80,7 +82,7 @@ def subtract(workspace: Workspace, edit: EditRow) -> Change:
     before = {w.name: w.shift.clone() for w in editor.weights}
     weights = {w.name: w for w in editor.weights}
     position = edit.edit - turn.first_edit
-    try:
+    with _or_nothing(workspace):
         for pair in tensors.load_pairs(path, list(weights)):
             own = pair.owner == position
             weight = weights[pair.module]
@@ -108,11 +110,6 @@ def subtract(workspace: Workspace, edit: EditRow) -> Change:
             seconds=0.0,
         )
         store.commit("subtract", number, turns=[(row, ())], note=f"edit #{edit.edit}")
-    except BaseException as error:
-        workspace.to_head()
-        if isinstance(error, OSError):
-            raise workspace.refused(error) from error
-        raise
     text = (
         f"edit #{edit.edit} was subtracted: its own share is out of the weights, but edits written after it were "
         "computed with it in place, so this is approximate (replay is exact)."
@@ -142,7 +139,7 @@ def replay(workspace: Workspace, edit: EditRow) -> Change:
         if row.kind == "edit"
         and (kept := [e for e in workspace.store.journal.rows(row.turn) if e.edit not in removed])
     ]
-    try:
+    with _or_nothing(workspace):
         rebuilt = _bring_to(workspace, start)
         new = _write_again(workspace, start, again)
         head = new[-1][0].turn if new else start
@@ -150,11 +147,6 @@ def replay(workspace: Workspace, edit: EditRow) -> Change:
         workspace.store.commit(
             "replay", head, turns=new, restored=restored, note=f"without edit #{edit.edit}"
         )
-    except BaseException as error:
-        workspace.to_head()
-        if isinstance(error, OSError):
-            raise workspace.refused(error) from error
-        raise
     text = (
         f"edit #{edit.edit} was taken out by writing {sum(len(k) for _, k in again)} later edits "
         f"({len(again)} turns) again from turn {start}: exact."
@@ -167,16 +159,11 @@ def _go_to(workspace: Workspace, kind: str, target: int, count: int) -> Change:
     store.require_writer()
     there = target == 0 or target in store.journal.states
     rebuilt = 0
-    try:
+    with _or_nothing(workspace):
         if not there:
             rebuilt = _bring_to(workspace, target)
         store.commit(kind, target, restored=() if there else _restored(workspace, target))
         workspace.to_head()
-    except BaseException as error:
-        workspace.to_head()
-        if isinstance(error, OSError):
-            raise workspace.refused(error) from error
-        raise
     where = f"turn {target}" if target else "the base model"
     how = (
         f"{rebuilt} turns were edited again to get there, and the digests agree"
@@ -192,22 +179,29 @@ def _undo_part(workspace: Workspace, row: TurnRow, left: int, count: int) -> Cha
     """Undo the last `left` edits of the turn `row`, which is where `count` edits back ends."""
     workspace.store.require_writer()
     rows = list(workspace.store.journal.rows(row.turn))[:-left]
-    try:
+    with _or_nothing(workspace):
         rebuilt = _bring_to(workspace, row.parent)
         source = row.source and _source_before(workspace, row, rows)
         row = row.model_copy(update={"source": source})
         new = _write_again(workspace, row.parent, [(row, rows)])
         workspace.store.commit("undo", new[-1][0].turn, turns=new)
-    except BaseException as error:
-        workspace.to_head()
-        if isinstance(error, OSError):
-            raise workspace.refused(error) from error
-        raise
     text = (
         f"{count} edits undone: the start of turn {row.turn} was restored exactly and its first {len(rows)} edits were "
         f"written again as turn {new[-1][0].turn}."
     )
     return Change("undo", new[-1][0].turn, count, rebuilt + 1, True, text)
+
+
+@contextmanager
+def _or_nothing(workspace: Workspace) -> Iterator[None]:
+    """All that is done inside, or the live model back at what is acknowledged."""
+    try:
+        yield
+    except BaseException as error:
+        workspace.to_head()
+        if isinstance(error, OSError):
+            raise workspace.refused(error) from error
+        raise
 
 
 def _bring_to(workspace: Workspace, target: int) -> int:
