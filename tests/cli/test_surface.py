@@ -26,6 +26,7 @@ SURFACE = {
     f"--orders --format --score --generate --ability --ability-limit --require --overwrite {MODEL} {COMMON}",
     "eval": "MODEL --data --base --at --edits --format --out --overwrite --score --generate --ability "
     f"--ability-limit --require {MODEL} {COMMON}",
+    "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn --scored --generated --dtype --device {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn --again "
     f"--preset --modules --format --step --steps --end-token --micro-batch {MODEL} {COMMON}",

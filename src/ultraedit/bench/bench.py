@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -108,9 +109,18 @@ class Observer(Protocol):
     def turn(self, point: TurnPoint) -> None: ...
 
 
-def run_bench(config: Config, out: Path, observer: Observer, *, overwrite: bool = False) -> Result:
+def run_bench(
+    config: Config,
+    out: Path,
+    observer: Observer,
+    *,
+    overwrite: bool = False,
+    proceed: Callable[[], bool] = lambda: True,
+) -> Result:
     """Run what is not done yet and write `out`; a finished one with the same settings is read back.
 
+    `proceed` is asked before each run.  Once it says no, what is done so far comes back, nothing but the state is
+    written, and the same call goes on later.
     Raises ConfigError where `out` holds something else, and DataError, ModelError for unusable input.
     """
     from ultraedit.model.load import load
@@ -169,10 +179,11 @@ def run_bench(config: Config, out: Path, observer: Observer, *, overwrite: bool 
     if tasks:
         observer.stage("running the ability tasks on the unedited model")
         unedited_ability = store.remembered("unedited-ability", measure)
-    runs, turns = _runs(setting, model, tokenizer, rows, config, observer)
+    runs, turns = _runs(setting, model, tokenizer, rows, config, observer, proceed)
     result = _result(config, model, stream, digest, setting, runs, unedited_ability)
-    write_outputs(out, result, setting.baseline, turns)
-    setting.store.clear()
+    if len(runs) == len(rows) * config.orders:
+        write_outputs(out, result, setting.baseline, turns)
+        setting.store.clear()
     return result
 
 
@@ -183,6 +194,7 @@ def _runs(
     rows: list[Row],
     config: Config,
     observer: Observer,
+    proceed: Callable[[], bool],
 ) -> tuple[list[Run], list[tuple[str, int, list[TurnPoint]]]]:
     runs: list[Run] = []
     turns: list[tuple[str, int, list[TurnPoint]]] = []
@@ -191,6 +203,8 @@ def _runs(
         for order in range(config.orders):
             done = setting.store.finished(row.label, order)
             if done is None:
+                if not proceed():
+                    continue
                 if editor is None:
                     observer.stage(f"preparing {row.label}")
                     editor = make_editor(

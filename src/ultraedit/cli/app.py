@@ -23,6 +23,7 @@ from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
 from ultraedit.cli.rollback import rollback
 from ultraedit.cli.show import show
+from ultraedit.cli.study import study
 from ultraedit.cli.undo import undo
 from ultraedit.cli.validate import validate
 from ultraedit.cli.verify import verify
@@ -50,6 +51,7 @@ for verb in (
     mark,
     rollback,
     show,
+    study,
     undo,
     plan,
     validate,
