@@ -2,4 +2,5 @@
 
 from ultraedit.cli.app import main
 
-main()
+if __name__ == "__main__":  # processes that a build starts import this module
+    main()

@@ -288,6 +288,49 @@ def test_an_update_follows_the_dates(tmp_path: Path) -> None:
         assert (r["ans"], r["old"]) == (people()[n + 1], people()[n + 2])
 
 
+@pytest.mark.parametrize("size", [70, 2_000_000])
+def test_two_processes_write_the_same_bytes(
+    graph: Path, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ultraedit.building.write.CHUNK", 40)
+    one, two = tmp_path / "one", tmp_path / "two"
+    made = make(one, graph, conflicts=0.5, size=size)
+    assert len(list(one.glob("data/train-*.parquet"))) > 2
+    config = BuildConfig(
+        (graph,), two, dev=0.2, eval=0.2, memory="300MB", threads=2, conflicts=0.5, size=size
+    )
+    seen: list[int] = []
+
+    class Counting(Silent):
+        def records(self, done: int, total: int) -> None:
+            seen.append(done)
+
+    build(config, Counting())
+    assert digest(one) == digest(two)
+    assert sum(seen) == made.records
+
+
+def test_an_error_in_a_writing_process_ends_the_build(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ultraedit.building.write.CHUNK", 40)
+    # a file where a shard should go
+    (tmp_path / "out").mkdir()
+    config = BuildConfig((graph,), tmp_path / "out", dev=0.2, eval=0.2, memory="300MB", threads=2)
+
+    class Blocking(Silent):
+        def stage(self, text: str) -> None:
+            if text == "writing records":
+                (config.out / "data" / "train-00001.parquet.tmp").mkdir(parents=True)
+
+    with pytest.raises(IsADirectoryError):
+        build(config, Blocking())
+    assert not (config.out / "README.md").exists()
+    (config.out / "data" / "train-00001.parquet.tmp").rmdir()
+    build(config, Silent())
+    assert (config.out / "README.md").exists()
+
+
 @pytest.mark.parametrize("stop", ["identify", "write"])
 def test_a_stopped_build_goes_on(
     graph: Path, tmp_path: Path, stop: str, monkeypatch: pytest.MonkeyPatch
@@ -308,11 +351,12 @@ def test_a_stopped_build_goes_on(
         else:
             from ultraedit.building.tally import Tally
 
-            add = Tally.add
+            add, added = Tally.add, []
 
             def fail_late(self: Tally, record: dict[str, Any]) -> None:
-                if self.written == 60:
+                if len(added) == 60:
                     raise Killed
+                added.append(record["id"])
                 add(self, record)
 
             patch.setattr(Tally, "add", fail_late)

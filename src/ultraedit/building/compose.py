@@ -6,11 +6,13 @@ Knows nothing of files.  Which wording is used is decided by the record's id alo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ultraedit.building.classes import CLASSES
-from ultraedit.building.phrases import fill, mention, persona, words
+from ultraedit.building.phrases import PLURAL_VERBS, fill, mention, persona, words
 from ultraedit.building.relations import Relation
 
 SPLITS = ("train", "dev", "eval")
@@ -101,24 +103,58 @@ def _turn(items: tuple[str, ...], by: int) -> tuple[str, ...]:
     return items[by:] + items[:by]
 
 
-def _needle(answer: str) -> tuple[str, str]:
-    """The answer's first word, for a quick look, and all its words."""
+class _Needle(NamedTuple):
+    """An answer to look for: its first word, for a quick look, and all its words."""
+
+    first: str
+    normal: str
+
+
+@lru_cache(maxsize=200_000)
+def _needle(answer: str) -> _Needle:
     normal = words(answer)
-    return normal[1:].split(" ", 1)[0], normal
+    return _Needle(normal[1:].split(" ", 1)[0], normal)
 
 
-def _leaks(text: str, needles: tuple[tuple[str, str], ...]) -> bool:
+def _leaks(text: str, needles: Sequence[_Needle]) -> bool:
     """Whether one of the answers stands in the text as whole words."""
-    small = text.casefold()
-    return any(first in small and normal in words(text) for first, normal in needles)
+    return bool(needles) and any(needle.normal in words(text) for needle in needles)
+
+
+class _Forms(NamedTuple):
+    """The wordings of one relation for one class of subjects."""
+
+    questions: tuple[str, ...]
+    clozes: tuple[str, ...]
+    letters: str
+    """Everything that any wording can contribute to a text, in small letters."""
+
+    def turned(self, by: int) -> tuple[str, ...]:
+        """The questions and then the beginnings, each from another one on."""
+        return _turn(self.questions, by) + _turn(self.clozes, by)
+
+    def possible(self, named: str, answers: Iterable[str]) -> tuple[_Needle, ...]:
+        """The answers whose first word stands in a wording or in the subject at all: the others
+        cannot leak, and need no look at each finished text."""
+        letters = self.letters + named.casefold()
+        return tuple(n for n in map(_needle, answers) if n.first in letters)
 
 
 class Composer:
     """Makes drafts from plan rows.  `relations` is indexed by the plan's relation numbers."""
 
-    def __init__(self, relations: list[Relation], kind: str) -> None:
+    def __init__(self, relations: Sequence[Relation], kind: str) -> None:
         self.relations = relations
         self.kind = kind
+        self._known: dict[tuple[str, str], _Forms] = {}
+
+    def _forms(self, relation: Relation, cls: str) -> _Forms:
+        forms = self._known.get((relation.id, cls))
+        if forms is None:
+            questions, clozes = relation.questions(cls), relation.beginnings(cls)
+            letters = " ".join((*questions, *clozes, PLURAL_VERBS)).casefold()
+            forms = self._known[relation.id, cls] = _Forms(questions, clozes, letters + " ")
+        return forms
 
     def _probe(
         self,
@@ -132,13 +168,13 @@ class Composer:
     ) -> dict[str, str] | None:
         """A question on another fact, in a wording that the edit does not use; None where every
         one leaks."""
-        named, needle = mention(subject, cls), (_needle(answer),)
-        forms = _turn(relation.questions(cls), turn) + _turn(relation.beginnings(cls), turn)
-        for form in forms:
+        named, forms = mention(subject, cls), self._forms(relation, cls)
+        needles = forms.possible(named, (answer,))
+        for form in forms.turned(turn):
             if form in taken:
                 continue
             text = fill(form, named)
-            if text is not None and not _leaks(text, needle):
+            if text is not None and not _leaks(text, needles):
                 return {"prompt": text, "answer": answer, "kind": kind}
         return None
 
@@ -185,19 +221,19 @@ class Composer:
         turn = int(name[:8], 16)
         cls = CLASSES[row.s_cls]
         named = mention(row.s, cls)
-        needles = (_needle(row.t),) if row.old is None else (_needle(row.t), _needle(row.old))
-        questions, clozes = relation.questions(cls), relation.beginnings(cls)
+        forms = self._forms(relation, cls)
+        needles = forms.possible(named, (row.t,) if row.old is None else (row.t, row.old))
         usable = [
             (form, text)
-            for form in _turn(questions, turn) + _turn(clozes, turn)
+            for form in forms.turned(turn)
             if (text := fill(form, named)) is not None and not _leaks(text, needles)
         ]
-        asked = [(form, text) for form, text in usable if form in questions]
+        asked = [(form, text) for form, text in usable if form in forms.questions]
         if not asked or len(usable) < 3:
             return "answer stands in too many of the wordings"
         (edit_form, prompt) = asked[0]
         rest = [pair for pair in usable if pair[0] != edit_form]
-        ends = [pair for pair in rest if pair[0] in clozes]
+        ends = [pair for pair in rest if pair[0] in forms.clozes]
         # every fourth rephrase is a cloze, the others are questions
         rephrase_form, rephrase = ends[0] if ends and turn % 4 == 0 else rest[0]
         taken = {edit_form, rephrase_form}

@@ -173,6 +173,8 @@ _AGREE = (
     ("{s} was ", "{s} were "),
     ("{s} has ", "{s} have "),
 )
+PLURAL_VERBS = "are were do have"
+"""Words that agreement puts into a wording."""
 _SINGULAR = re.compile(r"\{s\} [a-z]*[^s\s]s\b")
 
 

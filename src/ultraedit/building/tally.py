@@ -58,6 +58,18 @@ class Tally:
             )
             self.worst = self.sample[-1][0]
 
+    def merge(self, other: Tally) -> None:
+        """Adds the counts of records written elsewhere.  The order of merging does not matter."""
+        self.written += other.written
+        self.conflicts += other.conflicts
+        self.rewritten += other.rewritten
+        for name in self.__slots__:
+            held = getattr(self, name)
+            if isinstance(held, Counter):
+                held.update(getattr(other, name))
+        self.sample = heapq.nsmallest(SAMPLE, [*self.sample, *other.sample])
+        self.worst = self.sample[-1][0] if self.sample else ""
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the state file."""
         return {name: getattr(self, name) for name in self.__slots__}

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ultraedit.building.compose import SPLITS, Composer, Draft, PlanRow
+from ultraedit.building.chunk import Chunk, ChunkDone, write_chunk
+from ultraedit.building.compose import Composer, PlanRow
 from ultraedit.building.config import BuildConfig
 from ultraedit.building.database import WorkDatabase
-from ultraedit.building.output import ShardWriter, replacing
+from ultraedit.building.output import replacing
 from ultraedit.building.relations import Relation, resolve
 from ultraedit.building.rewrite import Rewriter
 from ultraedit.building.tally import Tally
+from ultraedit.building.workers import Workers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CHUNK = 100_000
 """Rows of the plan to a chunk; a chunk becomes one shard a split."""
-_FETCH = 5_000
 
 
 def _relations(db: WorkDatabase) -> list[Relation]:
@@ -38,14 +45,12 @@ def _chunks(db: WorkDatabase) -> list[tuple[int, int]]:
     return [(variant, first) for variant, size in sizes for first in range(0, size, CHUNK)]
 
 
-def _rows(db: WorkDatabase, variant: int, first: int) -> Iterator[PlanRow]:
-    cursor = db.con.execute(
+def _rows(db: WorkDatabase, variant: int, first: int) -> pa.Table:
+    return db.con.sql(
         f"SELECT {', '.join(PlanRow._fields)} FROM plan "
         "WHERE variant = ? AND i >= ? AND i < ? ORDER BY i",
-        [variant, first, first + CHUNK],
-    )
-    while rows := cursor.fetchmany(_FETCH):
-        yield from map(PlanRow._make, rows)
+        params=[variant, first, first + CHUNK],
+    ).to_arrow_table()
 
 
 class _State:
@@ -75,6 +80,23 @@ class _State:
         with replacing(self.path) as file:
             file.write(json.dumps(body, ensure_ascii=False).encode())
 
+    def chunk(self, db: WorkDatabase, limit: int, number: int, variant: int, first: int) -> Chunk:
+        """The chunk with all that composing it needs to know of those before."""
+        rows = _rows(db, variant, first)
+        among = range(first, first + CHUNK) if variant else range(0)
+        return Chunk(
+            number, rows, limit - self.tally.written, self.last,
+            frozenset(i for i in self.missing if i in among),
+        )  # fmt: skip
+
+    def done(self, number: int, result: ChunkDone) -> None:
+        """Takes in a finished chunk; they come in order."""
+        self.next = number + 1
+        self.last = max(self.last, result.last)
+        self.missing |= result.missing
+        self.tally.merge(result.tally)
+        self.save()
+
 
 def write_shards(
     db: WorkDatabase,
@@ -84,57 +106,67 @@ def write_shards(
     tick: Callable[[int], None],
 ) -> Tally:
     """Writes `out/data/<split>-<chunk>.parquet` for every chunk that is not written yet; gives the
-    counts."""
+    counts.  The bytes do not depend on how many processes write."""
     state = _State(work / "write.json", config.seed)
-    composer = Composer(_relations(db), config.kind)
     folder = config.out / "data"
     folder.mkdir(parents=True, exist_ok=True)
     firsts = math.ceil(config.size / (1 + config.conflicts))
     tick(state.tally.written)
-    for number, (variant, first) in enumerate(_chunks(db)):
-        limit = config.size if variant else firsts
-        if number < state.next or state.tally.written >= limit:
-            continue
-        writers = {split: ShardWriter(folder / f"{split}-{number:05d}.parquet") for split in SPLITS}
-        try:
-            pending = 0
-            drafts = _drafts(composer, state, _rows(db, variant, first), limit)
-            for draft in rewriter.apply(drafts) if rewriter else drafts:
-                record = draft.as_dict(config.kind)
-                writers[draft.split].add(record)
-                state.tally.add(record)
-                pending += 1
-                if pending == _FETCH:
-                    tick(pending)
-                    pending = 0
-            for writer in writers.values():
-                writer.close()
-            tick(pending)
-        except BaseException:
-            for writer in writers.values():
-                writer.discard()
-            raise
-        state.next = number + 1
-        state.save()
+    chunks = list(enumerate(_chunks(db)))[state.next :]
+    relations = _relations(db)
+    count = 1 if rewriter else min(config.threads, len(chunks))
+    groups = [
+        (firsts, [(number, v, first) for number, (v, first) in chunks if not v]),
+        # whether a first edit was written must be known before one that contradicts it
+        (config.size, [(number, v, first) for number, (v, first) in chunks if v]),
+    ]
+    if count < 2:
+        composer = Composer(relations, config.kind)
+        for limit, group in groups:
+            for number, variant, first in group:
+                if state.tally.written < limit:
+                    chunk = state.chunk(db, limit, number, variant, first)
+                    done = write_chunk(chunk, folder, composer, rewriter, config.seed, tick)
+                    state.done(number, done)
+        return state.tally
+    with Workers(count, folder, relations, config.kind, config.seed) as workers:
+        for limit, group in groups:
+            _share_out(db, state, workers, limit, deque(group), tick)
     return state.tally
 
 
-def _drafts(
-    composer: Composer, state: _State, rows: Iterator[PlanRow], limit: int
-) -> Iterator[Draft]:
-    """Drafts until `limit` records are written in all; what fails a gate is counted."""
-    room = limit - state.tally.written
-    for row in rows:
-        if room <= 0:
+def _share_out(
+    db: WorkDatabase,
+    state: _State,
+    workers: Workers,
+    limit: int,
+    group: deque[tuple[int, int, int]],
+    tick: Callable[[int], None],
+) -> None:
+    """The chunks of one group through the processes, taken in in their order."""
+    begun: deque[int] = deque()
+    finished: dict[int, ChunkDone] = {}
+    held: Chunk | None = None
+    coming = 0  # rows under way, the most records that can still come from them
+    sizes: dict[int, int] = {}
+    while group or begun or held:
+        while group and workers.free and state.tally.written < limit:
+            if held is None:
+                held = state.chunk(db, limit, *group[0])
+            # a chunk that could overflow the limit waits until the room for it is known
+            if begun and state.tally.written + coming + len(held.rows) > limit:
+                break
+            held = replace(held, room=limit - state.tally.written - coming)
+            number = group.popleft()[0]
+            begun.append(number)
+            sizes[number] = len(held.rows)
+            coming += len(held.rows)
+            workers.give(held)
+            held = None
+        if not begun:
             return
-        if row.variant and (row.i > state.last or row.i in state.missing):
-            continue
-        draft = composer.compose(row)
-        if isinstance(draft, str):
-            state.tally.dropped[draft] += 1
-            state.missing.add(row.i)
-            continue
-        if not row.variant:
-            state.last = row.i
-        room -= 1
-        yield draft
+        finished.update(workers.take(tick))
+        while begun and begun[0] in finished:
+            number = begun.popleft()
+            coming -= sizes.pop(number)
+            state.done(number, finished.pop(number))
