@@ -111,7 +111,7 @@ def main() -> None:
     )
 
     def span(cls: str) -> tuple[int, int]:
-        cls = "place" if cls == "country" else cls
+        cls = {"country": "place", "model": "product"}.get(cls, cls)
         return (0, total) if cls == "any" else (first[cls], size[cls])
 
     weights = np.cumsum(1 / np.arange(1, len(table) + 1))

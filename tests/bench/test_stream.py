@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from ultraedit.bench.plan import checkpoint_times, parse_rows
+from ultraedit.bench.plan import checkpoint_times, parse_checkpoints, parse_rows
 from ultraedit.bench.stream import open_stream, source_digest
 from ultraedit.errors import ConfigError, DataError
 
@@ -36,6 +36,30 @@ def rows(n):
 )
 def test_checkpoints_stand_at_ends_of_turns(edits, turn, count, times):
     assert checkpoint_times(edits, turn, count) == times
+
+
+def test_checkpoints_can_be_named():
+    assert parse_checkpoints("5") == 5
+    assert parse_checkpoints("1000, 5000,20000") == (1000, 5000, 20000)
+    assert checkpoint_times(18, 4, (4, 12, 18)) == (4, 12, 18)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("many", "write how many, or numbers of edits"),
+        ("4,,18", "write how many, or numbers of edits"),
+        ("-4", "write how many, or numbers of edits"),
+        ("0", "must be at least 1"),
+        ("8,4,18", "'8,4,18'; the numbers must rise"),
+        ("4,4,18", "the numbers must rise"),
+        ("4,12", "the stream has 18 edits; the last must be 18"),
+        ("4,10,18", "10 is inside a turn, as --turn is 4"),
+    ],
+)
+def test_checkpoints_that_cannot_be(text, why):
+    with pytest.raises(ConfigError, match=why):
+        checkpoint_times(18, 4, parse_checkpoints(text))
 
 
 def test_rows_that_cannot_be_used_are_left_out_and_counted(tmp_path, tokenizer):

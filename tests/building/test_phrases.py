@@ -110,3 +110,35 @@ def test_class_of_kind(kind: str, cls: str) -> None:
 )
 def test_articles_found_missing_while_reading(label: str, cls: str, named: str) -> None:
     assert mention(label, cls) == named
+
+
+@pytest.mark.parametrize(
+    ("label", "cls", "named"),
+    [
+        ("Marlow Building", "place", "the Marlow Building"),
+        ("Quill Bridge", "place", "the Quill Bridge"),
+        ("Ada's Bridge", "any", "Ada's Bridge"),
+        ("Quill's theorem", "concept", "Quill's theorem"),
+        ("Marlow–Quill theorem", "concept", "the Marlow–Quill theorem"),
+        ("second cabinet of Ada Quill", "any", "the second cabinet of Ada Quill"),
+        ("Second cabinet of Ada Quill", "any", "the Second cabinet of Ada Quill"),
+        ("mayor of Grenby", "office", "the mayor of Grenby"),
+        ("canton of Grenby", "place", "the canton of Grenby"),
+        ("rowing at the 1998 Grenby Games", "any", "rowing at the 1998 Grenby Games"),
+        ("Quill P.7", "model", "the Quill P.7"),
+        ("Marlow-class frigate", "any", "the Marlow-class frigate"),
+        ("HMS Marlow", "model", "HMS Marlow"),
+        ("Quill Antelope", "model", None),
+        ("Spotted quill frog", "taxon", "the Spotted quill frog"),
+        ("Lesser Quillbird", "taxon", "the Lesser Quillbird"),
+        ("Quillia marlowensis", "taxon", "Quillia marlowensis"),
+        ("wheat", "taxon", None),
+        ("Marlow Gardens", "place", None),
+        ("Operation Quill", "event", "Operation Quill"),
+        ("Quill Dispatch", "event", None),
+        ("Who Goes There?", "any", '"Who Goes There?"'),
+        ("Grand tourer", "any", '"Grand tourer"'),
+    ],
+)
+def test_articles_by_word_and_class(label: str, cls: str, named: str | None) -> None:
+    assert mention(label, cls) == named

@@ -218,3 +218,13 @@ def test_writing_and_reading_gives_the_records_back(
 def test_memory_round_trip(wanted: list[Record]) -> None:
     found = list(read_records([plain_row(record) for record in wanted]))
     assert [plain_row(r) for r in found] == [plain_row(r) for r in wanted]
+
+
+def test_a_folder_with_its_shards_in_data(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for shard in range(2):
+        rows = [{"prompt": f"q{shard}{n}?", "target": f"a{shard}{n}"} for n in range(3)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / f"part-{shard}.parquet")
+    assert [r.target for r in read_records(tmp_path)] == [
+        f"a{shard}{n}" for shard in range(2) for n in range(3)
+    ]

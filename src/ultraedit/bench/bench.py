@@ -48,7 +48,8 @@ class Config:
     modules: tuple[str, ...] = ()
     warm_up: str | None = None
     """Records on which rows that whiten (stableedit) are warmed up."""
-    checkpoints: int = 5
+    checkpoints: int | tuple[int, ...] = 5
+    """How many, or the numbers of edits at which they stand."""
     orders: int = 1
     format: Format = "raw"
     score: int = 2000
@@ -66,7 +67,6 @@ class Config:
     def __post_init__(self) -> None:
         for name, least in (
             ("turn", 1),
-            ("checkpoints", 1),
             ("orders", 1),
             ("score", 1),
             ("generate", 0),
@@ -75,6 +75,9 @@ class Config:
                 raise ConfigError(
                     f"--{name} is {getattr(self, name)}; it must be at least {least}."
                 )
+
+        if isinstance(self.checkpoints, int) and self.checkpoints < 1:
+            raise ConfigError(f"--checkpoints is {self.checkpoints}; it must be at least 1.")
 
     def rows(self) -> list[Row]:
         return parse_rows(
@@ -88,6 +91,8 @@ class Config:
     def as_dict(self) -> dict[str, object]:
         """Plain values under the option names, as in `config.yaml`; what is None is left out."""
         found = {key.replace("_", "-"): value for key, value in asdict(self).items()}
+        if isinstance(self.checkpoints, tuple):
+            found["checkpoints"] = ",".join(map(str, self.checkpoints))
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in found.items()

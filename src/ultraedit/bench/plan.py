@@ -158,14 +158,42 @@ def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:
     return tasks
 
 
-def checkpoint_times(edits: int, turn: int, checkpoints: int) -> tuple[int, ...]:
-    """Numbers of edits after which everything is scored: evenly spread, at ends of turns, the last at the end.
+def parse_checkpoints(text: str) -> int | tuple[int, ...]:
+    """`5` is how many checkpoints; `1000,5000,20000` are the numbers of edits at which they stand."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ConfigError(
+            f"--checkpoints is '{text}'; write how many, or numbers of edits as 1000,5000,20000."
+        )
+    numbers = tuple(int(part) for part in parts)
+    return numbers[0] if len(numbers) == 1 else numbers
 
-    Fewer than `checkpoints` where the stream has fewer turns.
+
+def checkpoint_times(edits: int, turn: int, checkpoints: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Numbers of edits after which everything is scored, the last at the end.
+
+    `checkpoints` is how many, evenly spread over the ends of turns (fewer where the stream has fewer turns), or the
+    numbers themselves.  Raises ConfigError for numbers that do not rise, fall inside a turn or miss the end.
     """
-    for name, value in (("edits", edits), ("turn", turn), ("checkpoints", checkpoints)):
+    for name, value in (("edits", edits), ("turn", turn)):
         if value < 1:
             raise ConfigError(f"--{name} is {value}; it must be at least 1.")
+    if isinstance(checkpoints, tuple):
+        said = ",".join(map(str, checkpoints))
+        if not checkpoints or sorted({0, *checkpoints}) != [0, *checkpoints]:
+            raise ConfigError(f"--checkpoints is '{said}'; the numbers must rise from 1 on.")
+        if checkpoints[-1] != edits:
+            raise ConfigError(
+                f"--checkpoints is '{said}' and the stream has {edits:,} edits; the last must be {edits}."
+            )
+        for number in checkpoints[:-1]:
+            if number % turn:
+                raise ConfigError(
+                    f"--checkpoints is '{said}'; {number} is inside a turn, as --turn is {turn}."
+                )
+        return checkpoints
+    if checkpoints < 1:
+        raise ConfigError(f"--checkpoints is {checkpoints}; it must be at least 1.")
     times = {
         min(edits, math.ceil(edits * k / checkpoints / turn) * turn)
         for k in range(1, checkpoints + 1)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ultraedit.data.read import read_records
 from ultraedit.data.record import Record
 from ultraedit.data.report import ReadReport
+from ultraedit.data.sources import shards_of
 from ultraedit.editing.assemble import check_record
 from ultraedit.editing.method import Method
 from ultraedit.errors import ConfigError, DataError
@@ -232,7 +233,7 @@ def source_digest(source: str | Sequence[Record]) -> str | None:
     if path.is_file():
         return _file_digest(path)
     total = hashlib.sha256()
-    for shard in sorted(path.glob("*.parquet")):
+    for shard in shards_of(path):
         total.update(f"{shard.name} {_file_digest(shard)}\n".encode())
     return total.hexdigest()
 

@@ -224,14 +224,15 @@ def _hops(db: WorkDatabase, config: BuildConfig) -> None:
     """`hops(i, variant, r, o)`: a fact about the edit's target that a two-hop question can ask
     for."""
     own = templates()[0]
-    nouns = [own_id for own_id, relation in sorted(own.items()) if relation.noun]
+    # "the child of Ada" says that there is one
+    nouns = [k for k, relation in sorted(own.items()) if relation.noun and not relation.many]
     codes = ", ".join(str(CODE[name]) for name in _HOP_CLASSES)
     # where targets are untrue, only facts that no edit touches have a known answer
     free = "" if config.kind == "new" else "AND role <> 'edit'"
     singular = [
         own_id
         for own_id, relation in sorted(own.items())
-        if not (relation.many or own_id == "P1376")
+        if not (relation.many or own_id in ("P1376", "P131", "P276", "P6885"))
     ]
     # many places share a name; without ids at both ends, only countries are safe to go on from
     countries = tuple(k for k, relation in sorted(own.items()) if relation.range == "country")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from ultraedit.building.articles import is_dated
 from ultraedit.building.classes import CLASSES
 from ultraedit.building.phrases import PLURAL_VERBS, fill, mention, persona, words
 from ultraedit.building.relations import Relation
@@ -96,6 +97,14 @@ def record_id(kind: str, relation: str, subject: str, target: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:16]
 
 
+def _class(relation: Relation, code: int, label: str) -> str:
+    """The class of a subject in a question with this relation: only people have fathers, whatever
+    else goes by their name, and what has a year in front happens."""
+    if relation.domain == "person":
+        return "person"
+    return "event" if code == 0 and is_dated(label) else CLASSES[code]
+
+
 def _turn(items: tuple[str, ...], by: int) -> tuple[str, ...]:
     if not items:
         return items
@@ -169,6 +178,8 @@ class Composer:
         """A question on another fact, in a wording that the edit does not use; None where every
         one leaks."""
         named, forms = mention(subject, cls), self._forms(relation, cls)
+        if named is None:
+            return None
         needles = forms.possible(named, (answer,))
         for form in forms.turned(turn):
             if form in taken:
@@ -186,18 +197,32 @@ class Composer:
             far = self.relations[row.far_r]
             found.append(
                 self._probe(
-                    "unrelated", row.far_s, CLASSES[row.far_cls], far, row.far_o, turn, set()
+                    "unrelated",
+                    row.far_s,
+                    _class(far, row.far_cls, row.far_s),
+                    far,
+                    row.far_o,
+                    turn,
+                    set(),
                 )
             )
         if row.near_s is not None and row.near_o is not None:
-            cls = CLASSES[row.near_cls]
+            cls = _class(relation, row.near_cls, row.near_s)
             found.append(
                 self._probe("same_relation", row.near_s, cls, relation, row.near_o, turn, taken)
             )
         if row.own_r is not None and row.own_o is not None:
             own = self.relations[row.own_r]
             found.append(
-                self._probe("same_subject", row.s, CLASSES[row.s_cls], own, row.own_o, turn, set())
+                self._probe(
+                    "same_subject",
+                    row.s,
+                    _class(own, row.s_cls, row.s),
+                    own,
+                    row.own_o,
+                    turn,
+                    set(),
+                )
             )
         return [probe for probe in found if probe is not None]
 
@@ -219,8 +244,10 @@ class Composer:
         relation = self.relations[row.r]
         name = record_id(self.kind, relation.id, row.s, row.t)
         turn = int(name[:8], 16)
-        cls = CLASSES[row.s_cls]
+        cls = _class(relation, row.s_cls, row.s)
         named = mention(row.s, cls)
+        if named is None:
+            return "whether the subject takes an article is not known"
         forms = self._forms(relation, cls)
         needles = forms.possible(named, (row.t,) if row.old is None else (row.t, row.old))
         usable = [

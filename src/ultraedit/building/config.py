@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from ultraedit.errors import ConfigError
 
 Kind = Literal["new", "counterfact", "update"]
-FORMAT = 1
+FORMAT = 2
 """Version of the output schema and of the work database."""
 
 

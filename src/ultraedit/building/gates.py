@@ -22,6 +22,8 @@ _RUBBISH = (
 # names of people, places and bodies have a capital letter; "anonymous" or "city" in their stead is
 # no name
 _NAMED = f"({CODE['person']}, {CODE['place']}, {CODE['org']})"
+_GIVEN = 20
+"""People whose name begins with a word, from which on the word alone names none of them."""
 
 GATES: tuple[tuple[str, str], ...] = (
     ("no label", "sn.label IS NULL OR an.label IS NULL"),
@@ -40,6 +42,8 @@ GATES: tuple[tuple[str, str], ...] = (
      "OR (rel.domain = {person} AND sc.told AND sc.cls <> {person}) "
      "OR (rel.domain > 0 AND rel.domain <> {person} AND sc.cls = {person})"),
     ("answer stands in the subject", "contains(sn.norm, an.norm)"),
+    ("subject is a bare given name", "rel.domain = {person} AND given.word IS NOT NULL"),
+    ("subject label shared by things of different kinds", "sc.mixed"),
 )  # fmt: skip
 """Name and SQL condition of each gate, in order; a statement counts for the first that it fails."""
 
@@ -90,6 +94,12 @@ def gate(db: WorkDatabase, config: BuildConfig) -> None:
         for number, (_, condition) in enumerate(GATES)
     )
     con.execute(f"""
+        CREATE TEMP TABLE given AS
+        SELECT split_part(label, ' ', 1) AS word FROM names JOIN classes USING (e)
+        WHERE cls = {CODE["person"]} AND contains(label, ' ') GROUP BY word
+        HAVING count(*) >= {_GIVEN}
+    """)
+    con.execute(f"""
         CREATE TEMP TABLE gated AS
         SELECT p.s, p.r, CASE WHEN n = 1 THEN p.o ELSE newest[1] END AS o,
                CASE WHEN n > 1 THEN newest[2] END AS prev, CASE {cases} ELSE -1 END AS gate
@@ -97,6 +107,7 @@ def gate(db: WorkDatabase, config: BuildConfig) -> None:
         JOIN names sn ON sn.e = p.s
         JOIN names an ON an.e = CASE WHEN n = 1 THEN p.o ELSE newest[1] END
         LEFT JOIN classes sc ON sc.e = p.s
+        LEFT JOIN given ON given.word = sn.label
         WHERE {single}
     """)
     failed = dict(con.execute("SELECT gate, count(*) FROM gated GROUP BY gate").fetchall())
@@ -108,6 +119,7 @@ def gate(db: WorkDatabase, config: BuildConfig) -> None:
         FROM gated WHERE gate = -1
     """)
     con.execute("DROP TABLE gated")
+    con.execute("DROP TABLE given")
     con.execute("DROP TABLE pairs")
     con.execute("DROP TABLE facts")
     db.count("facts that pass all gates", db.one("SELECT count(*) FROM usable"))

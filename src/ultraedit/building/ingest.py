@@ -23,6 +23,16 @@ _BATCH = 100_000
 DOMINANCE = 10
 """How many times the runner-up's statements an entity needs to own a label that it shares."""
 
+_KINDS = (
+    ("person",),
+    ("place", "org", "event", "office"),
+    ("work", "product", "model"),
+    ("taxon",),
+)
+"""Classes that one thing does not have together."""
+_MIXED = 4
+"""A name is shared if a quarter of what is known of it is of another kind than the rest."""
+
 
 def _flush(db: WorkDatabase, triples: list[Triple], labels: list[Label], source: int) -> None:
     import pyarrow as pa
@@ -218,18 +228,31 @@ def classify(db: WorkDatabase) -> None:
         con.execute("INSERT INTO kind_class SELECT o, cls FROM batch WHERE cls > 0")
         con.unregister("batch")
     con.execute("""
+        CREATE TEMP TABLE evidence AS
+        SELECT e, cls, sum(n)::BIGINT AS n FROM (
+            SELECT f.s AS e, k.cls, count(*) * 1000000 AS n FROM facts f JOIN relations x USING (r)
+            JOIN kind_class k ON k.o = f.o WHERE x.id = 'P31' GROUP BY f.s, k.cls
+            UNION ALL
+            SELECT s, domain, count(*) FROM facts JOIN relations USING (r) WHERE domain > 0
+            GROUP BY s, domain
+            UNION ALL
+            SELECT o, range, count(*) FROM facts JOIN relations USING (r) WHERE range > 0
+            GROUP BY o, range
+        ) GROUP BY e, cls
+    """)
+    # what is a person in one fact and a town in another is two things of one name
+    group = " ".join(
+        f"WHEN cls IN ({', '.join(str(CODE[name]) for name in names)}) THEN {number}"
+        for number, names in enumerate(_KINDS)
+    )
+    con.execute(f"""
         CREATE TABLE classes AS
-        SELECT e, arg_max(cls, (n, cls))::UTINYINT AS cls, max(n) >= 1000000 AS told FROM (
-            SELECT e, cls, sum(n) AS n FROM (
-                SELECT f.s AS e, k.cls, count(*) * 1000000 AS n FROM facts f JOIN relations x USING
-                (r)
-                JOIN kind_class k ON k.o = f.o WHERE x.id = 'P31' GROUP BY f.s, k.cls
-                UNION ALL
-                SELECT s, domain, count(*) FROM facts JOIN relations USING (r) WHERE domain > 0
-                GROUP BY s, domain
-                UNION ALL
-                SELECT o, range, count(*) FROM facts JOIN relations USING (r) WHERE range > 0 GROUP
-                BY o, range
-            ) GROUP BY e, cls
-        ) GROUP BY e
+        SELECT c.e, c.cls, c.told, coalesce(m.mixed, false) AS mixed FROM (
+            SELECT e, arg_max(cls, (n, cls))::UTINYINT AS cls, max(n) >= 1000000 AS told
+            FROM evidence GROUP BY e
+        ) c LEFT JOIN (
+            SELECT e, (sum(n) - max(n)) * {_MIXED} >= sum(n) AS mixed FROM (
+                SELECT e, CASE {group} END AS kind, sum(n) AS n FROM evidence GROUP BY e, kind
+            ) WHERE kind IS NOT NULL GROUP BY e
+        ) m ON m.e = c.e
     """)

@@ -104,8 +104,13 @@ def bench(
         ),
     ] = None,
     checkpoints: Annotated[
-        int, typer.Option("--checkpoints", min=1, help="Times at which all is scored.")
-    ] = 5,
+        str,
+        typer.Option(
+            "--checkpoints",
+            metavar="N|N,N,...",
+            help="How many times all is scored, or after how many edits: 1000,5000,20000.",
+        ),
+    ] = "5",
     orders: Annotated[
         int, typer.Option("--orders", min=1, help="The file's own order, then shuffles by seed.")
     ] = 1,
@@ -137,6 +142,7 @@ def bench(
     requirements = parse_requirements(require or [])
     seed_all(seed)
     from ultraedit.bench.bench import Config, run_bench
+    from ultraedit.bench.plan import parse_checkpoints
     from ultraedit.cli.bench_progress import watching
 
     settings = Config(
@@ -150,7 +156,7 @@ def bench(
         eta=eta,
         modules=tuple(modules or ()),
         warm_up=warm_up,
-        checkpoints=checkpoints,
+        checkpoints=parse_checkpoints(checkpoints),
         orders=orders,
         format=format,
         score=score,

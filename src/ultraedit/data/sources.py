@@ -41,10 +41,10 @@ def local_kind(path: Path) -> str:
             "hf:owner/name:split)"
         )
     if path.is_dir():
-        if not any(path.glob("*.parquet")):
+        if not shards_of(path):
             raise DataError(
                 f"the folder {str(path)!r} holds no .parquet file; name a file, or a folder of "
-                "Parquet shards"
+                "Parquet shards (or one that has them in its folder data)"
             )
         return "parquet"
     name = path.name.lower()
@@ -57,6 +57,13 @@ def local_kind(path: Path) -> str:
             ".parquet also with .gz)"
         )
     return kind
+
+
+def shards_of(path: Path) -> list[Path]:
+    """The Parquet files of a folder in the order they are read: its own, by name; or, where it has
+    none, those of its folder `data` (a set that `ultraedit build` made, or a hub repository).
+    """
+    return sorted(path.glob("*.parquet")) or sorted((path / "data").glob("*.parquet"))
 
 
 def stem_of(path: Path) -> str:
@@ -248,7 +255,7 @@ def _parquet(path: Path) -> Iterator[Raw]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    shards = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    shards = shards_of(path) if path.is_dir() else [path]
     number = 0
     for shard in shards:
         try:
