@@ -124,8 +124,10 @@ _SHIP = re.compile(
 )
 # "... <tail>" in small letters, of things that happen: the Empire State Building crash
 _HAPPENING = re.compile(
-    r" (?:invasion|conquest|occupation|break|jailbreak|heist|robbery|hijacking|ambush|raid|incident|plot|skirmish|landings?|"
-    r"derailment|collision|sinking|explosion|collapse|blackout|boycott|blockade|siege|war|crash|disaster|accident|attacks?|bombings?|shootings?|riots?|earthquake|hurricane|"
+    r" (?:invasion|conquest|occupation|break|jailbreak|heist|robbery|hijacking|ambush|"
+    r"raid|incident|plot|skirmish|landings?|"
+    r"derailment|collision|sinking|explosion|collapse|blackout|boycott|blockade|siege|"
+    r"war|crash|disaster|accident|attacks?|bombings?|shootings?|riots?|earthquake|hurricane|"
     r"eruption|fire|flood|"
     r"famine|coup|protests?|strike|scandal|affair|murders?|trials?|inauguration|season|"
     r"qualification|qualifiers|"
@@ -152,7 +154,8 @@ _OPEN_TO_ALL = re.compile(
     r"\b(?:Open|Challenger|Masters|Classic|International|Circuit|Series|System|Office|Service|"
     r"Code|Project|Program|Light|Bank|Line|Group|Network|Trail|Experiment|Operation|Exchange|"
     r"Stakes|Derby|Fund|Coast|Area|Territory|Valley|Peaks|Plot|Highway|Register|Court|Bowl|Mint|"
-    r"theory|effect|function|Fleet|Front|Board|Force|Language|Zoo|Gallery|Depot|road|building|Command|Chronicle|Observer|Herald|Crisis|Survey|Shield)$"
+    r"theory|effect|function|Fleet|Front|Board|Force|Language|Zoo|Gallery|Depot|road|"
+    r"building|Command|Chronicle|Observer|Herald|Crisis|Survey|Shield)$"
 )
 _SCHOLARLY = re.compile(
     r"(?:'s|s') (?:\w+ ){0,3}(?:theorem|law|conjecture|equation|effect|paradox|algorithm|"
@@ -191,7 +194,8 @@ _LATIN_END = re.compile(
     r"(?:al|il|ar|ens|estr|icol|iv|phor|oid)e)$"
 )
 _ENGLISH_TAXON = re.compile(
-    r"\b(?:frog|toad|bat|rat|mouse|mice|vole|shrew|mole|squirrel|monkey|lemur|fox|wolf|bear|cat|dog|"
+    r"\b(?:frog|toad|bat|rat|mouse|mice|vole|shrew|mole|squirrel|monkey|lemur|fox|"
+    r"wolf|bear|cat|dog|"
     r"deer|goat|sheep|antelope|gazelle|seal|whale|dolphin|porpoise|shark|ray|skate|eel|fish|bass|"
     r"perch|snapper|goby|darter|shiner|minnow|chub|trout|salmon|char|carp|catfish|cod|tuna|sole|"
     r"snake|viper|cobra|python|boa|lizard|gecko|skink|chameleon|iguana|anole|turtle|tortoise|"
