@@ -143,5 +143,7 @@ class SlowEditor:
         """(H'H + ridge M)^-1 H'V"""
         size = torch.cat(self.history[name]).square().mean(0).sqrt()
         scaled = G / size.clamp(min=1e-3 * size.mean().item() + 1e-12)
-        V = -self.step * self.output_norm[name] / G.shape[1] ** 0.5 * scaled
+        typical = G.shape[1] ** 0.5
+        scaled = torch.stack([row * min(1.0, 3.0 * typical / row.norm().item()) for row in scaled])
+        V = -self.step * self.output_norm[name] / typical * scaled
         return torch.linalg.solve(H.T @ H + self.ridge * self.metric[name], H.T @ V)

@@ -6,6 +6,7 @@ import torch
 
 from ultraedit.core.statistics import Moments
 from ultraedit.core.values import (
+    VALUE_CAP,
     displacement_values,
     published_values,
     scale_gradients,
@@ -50,3 +51,16 @@ def test_a_typical_row_moves_by_its_share_of_the_output() -> None:
     values = displacement_values(grads, 0.1, 7.0)
     torch.testing.assert_close(values.norm(dim=1), torch.full((5,), 0.7))
     assert (values < 0).all()  # downhill
+
+
+def test_a_row_on_a_cliff_is_capped_in_size_and_kept_in_direction() -> None:
+    """One gradient a hundred times the usual one must not move the weights a hundred times as far."""
+    grads = torch.randn(6, 16)
+    grads[2] *= 100.0
+    grads[4] = 0.0
+    values = displacement_values(grads, 0.1, 7.0)
+    sizes = torch.linalg.vector_norm(values, dim=1)
+    torch.testing.assert_close(sizes[2], torch.tensor(VALUE_CAP * 0.1 * 7.0))
+    torch.testing.assert_close(values[2] / sizes[2], -grads[2] / torch.linalg.vector_norm(grads[2]))
+    usual = torch.tensor([0, 1, 3, 4, 5])
+    torch.testing.assert_close(values[usual], -0.1 * 7.0 / 4.0 * grads[usual])

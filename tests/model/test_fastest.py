@@ -62,3 +62,16 @@ def test_a_checkpoint_in_a_hopeless_dtype_loads_with_a_warning(
         model, _ = load.load(tmp_path)
     assert model.dtype == torch.bfloat16
     load.load(tmp_path, dtype="float32")  # asked for: nothing to warn of, and warnings are errors
+
+
+@pytest.mark.parametrize("quick", fastest.CANDIDATES)
+def test_fastest_is_loaded(quick: torch.dtype, speeds, tmp_path) -> None:
+    speeds.update({dtype: 1.0 if dtype == quick else 2.0 for dtype in fastest.CANDIDATES})
+    tiny.llama().save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    assert load.load(tmp_path, dtype="fastest")[0].dtype == quick
+
+
+def test_it_measures() -> None:
+    assert fastest.fastest_dtype(repeats=1) in fastest.CANDIDATES
+    assert fastest._best_time(torch.float32, "cpu", 16, 1) > 0

@@ -6,12 +6,21 @@ factors that depend on width taken out, so that one setting suits a 135M and a 2
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit.core.statistics import Moments
 
 EPSILON = 1e-12
+
+VALUE_CAP = 3.0
+"""Typical displacements that one row may ask for.
+
+A gradient is a slope at a point.  Where an answer token stands on a cliff (a block that switches an outlier on or
+off) it is a hundred times the usual one, says nothing of how far to go, and one such row has ruined a model whose
+other rows were all near zero (docs/lab-notes.md).
+"""
 
 
 def published_values(
@@ -37,7 +46,9 @@ def displacement_values(
 ) -> Float[Tensor, "n d_out"]:
     """v = -step * output_norm * g^ / sqrt(d_out): a typical row moves by `step` times the module's own output.
 
-    `output_norm` is the root mean square row norm of the module's outputs, in the model's units.
+    `output_norm` is the root mean square row norm of the module's outputs, in the model's units.  No row moves by
+    more than VALUE_CAP times that.
     """
     scale = step * output_norm / grads_hat.shape[-1] ** 0.5
-    return -scale * grads_hat
+    sizes = torch.linalg.vector_norm(grads_hat, dim=-1, keepdim=True) / grads_hat.shape[-1] ** 0.5
+    return -scale * grads_hat * (VALUE_CAP / sizes).clamp(max=1.0)
