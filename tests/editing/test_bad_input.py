@@ -152,7 +152,7 @@ def test_a_nan_in_the_second_step_takes_the_first_one_back(
     monkeypatch.setattr(turn_module, "trace", poisoned)
     with untouched(editor), pytest.raises(NumericalError, match="refused"):
         editor.edit_turn(GOOD[2:])
-    assert moved == [False, True]
+    assert moved == [False, False, True, True]  # two batches a step: answers of two lengths
 
 
 def test_a_step_that_explodes_is_taken_back() -> None:
@@ -169,7 +169,7 @@ def test_an_interrupted_turn_is_taken_back(editor: Editor, monkeypatch: pytest.M
 
     def interrupted(*args, **kwargs):
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == 4:  # two batches a step: the first step has been written
             raise KeyboardInterrupt
         return turn_module_trace(*args, **kwargs)
 
