@@ -1,6 +1,6 @@
-"""Draws docs/img/bench.svg from a benchmark's result.json: the last checkpoint beside the unedited model.
+"""Draws docs/img/bench.svg from a benchmark's result.json: every preset at one checkpoint beside the unedited model.
 
-ultraedit bench smollm2 --data FILE --edits 1000 --out runs/zsre && python docs/img/bench.py runs/zsre/result.json
+ultraedit bench smollm2 --data FILE ... --out runs/zsre && python docs/img/bench.py runs/zsre/result.json 1000
 """
 
 from __future__ import annotations
@@ -23,20 +23,26 @@ BARS = {
 }
 
 
-def main(source: str) -> None:
+COLOURS = ("#e69f00", "#0072b2", "#009e73", "#cc79a7")
+
+
+def main(source: str, edits: int) -> None:
     result = json.loads(Path(source).read_text(encoding="utf-8"))
-    run = next(r for r in result["runs"] if r["preset"] == "default")
-    last = run["checkpoints"][-1]
+    runs = [run for run in result["runs"] if run["order"] == 0]
+    width = 0.8 / (len(runs) + 1)
     plt.rcParams.update({"svg.hashsalt": "ultraedit", "font.size": 10, "svg.fonttype": "none"})
     picture, axes = plt.subplots(figsize=(7.6, 3.2), layout="constrained")
-    rows = [("unedited", result["unedited"]["figures"], "#9aa0a6", -0.2)]
-    rows.append((f"after {last['edits']:,} edits", last["figures"], "#0072b2", 0.2))
-    for label, figures, colour, shift in rows:
+    rows = [("unedited", result["unedited"]["figures"], "#9aa0a6")]
+    for run, colour in zip(runs, COLOURS, strict=False):
+        point = next(c for c in run["checkpoints"] if c["edits"] == edits)
+        rows.append((f"{run['preset']}, {edits:,} edits", point["figures"], colour))
+    for number, (label, figures, colour) in enumerate(rows):
+        shift = (number - (len(rows) - 1) / 2) * width
         values = [figures[name]["value"] for name in BARS]
         low = [v - figures[name]["low"] for v, name in zip(values, BARS, strict=True)]
         high = [figures[name]["high"] - v for v, name in zip(values, BARS, strict=True)]
         places = [i + shift for i in range(len(BARS))]
-        axes.bar(places, values, 0.4, yerr=[low, high], label=label, color=colour, capsize=3)
+        axes.bar(places, values, width, yerr=[low, high], label=label, color=colour, capsize=3)
     axes.set_xticks(range(len(BARS)), list(BARS.values()))
     axes.set_ylim(0, 1.05)
     axes.set_ylabel("share right, 95 % interval")
@@ -48,4 +54,4 @@ def main(source: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))
