@@ -12,9 +12,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 TEXT = "What is the colour of lamp number 1234567890? It is red. Who keeps it? Ann Lee keeps it."
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def short_texts(request: pytest.FixtureRequest) -> None:
-    """The bundled texts hold 20,000 words; a tiny model with byte tokens needs a few."""
+    """The bundled texts hold 20,000 words; a tiny model with byte tokens needs a few.
+
+    For this folder only: with the session's scope the real model was calibrated on this text in later folders.
+    """
     patch = pytest.MonkeyPatch()
     request.addfinalizer(patch.undo)
     text = " ".join([TEXT] * 20)

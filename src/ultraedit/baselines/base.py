@@ -72,6 +72,10 @@ class BaselineEditor(ABC):
 
     def reset(self) -> None:
         """The unedited model, to the bit, and no edits."""
+        self._unedit()
+
+    def _unedit(self) -> None:
+        """The original weights; the edits are still known."""
         for w in self.weights:
             w.set_shift(torch.zeros_like(w.shift))
 

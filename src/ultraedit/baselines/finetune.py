@@ -8,7 +8,7 @@ the weights have an fp32 master, as with `default`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,8 +65,7 @@ class FineTune(BaselineEditor):
         self._pairs = {}
 
     def settle(self) -> None:
-        for w in self.weights:
-            w.set_shift(torch.zeros_like(w.shift))
+        self._unedit()
         masters = [w.shift for w in self.weights]
         optimiser = torch.optim.Adam(masters, lr=self.settings.rate)
         live = [w.parameter.requires_grad_(True) for w in self.weights]
@@ -80,14 +79,18 @@ class FineTune(BaselineEditor):
                 w.write()
 
         try:
-            train(
-                Lesson(self.stack, list(self._pairs.values())),
-                step,
-                epochs=self.settings.epochs,
-                batch=self.settings.batch,
-                enough=self.settings.enough,
-            )
+            self._train(step)
         finally:
             for master, parameter in zip(masters, live, strict=True):
                 master.grad = parameter.grad = None
                 parameter.requires_grad_(False)
+
+    def _train(self, step: Callable[[], None]) -> None:
+        """All edits so far, `step` after each backward pass."""
+        train(
+            Lesson(self.stack, list(self._pairs.values())),
+            step,
+            epochs=self.settings.epochs,
+            batch=self.settings.batch,
+            enough=self.settings.enough,
+        )

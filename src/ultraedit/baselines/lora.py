@@ -15,7 +15,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.baselines.base import Needs, require_positive
 from ultraedit.baselines.finetune import FineTune, FineTuneSettings
-from ultraedit.baselines.lesson import Lesson, train
 from ultraedit.errors import ConfigError
 from ultraedit.model.text import Form
 
@@ -66,8 +65,7 @@ class Lora(FineTune):
         self.rank = settings.rank
 
     def settle(self) -> None:
-        for w in self.weights:
-            w.set_shift(torch.zeros_like(w.shift))
+        self._unedit()
         with self._adapters() as layers:
             factors = [p for layer in layers for p in _factors(layer)]
             optimiser = torch.optim.Adam(factors, lr=self.settings.rate)
@@ -76,13 +74,7 @@ class Lora(FineTune):
                 optimiser.step()
                 optimiser.zero_grad()
 
-            train(
-                Lesson(self.stack, list(self._pairs.values())),
-                step,
-                epochs=self.settings.epochs,
-                batch=self.settings.batch,
-                enough=self.settings.enough,
-            )
+            self._train(step)
             with torch.no_grad():
                 shifts = [layer.get_delta_weight("default").float() for layer in layers]  # type: ignore[operator]
         for w, shift in zip(self.weights, shifts, strict=True):

@@ -109,7 +109,10 @@ class _PrefixFinished(Exception):  # noqa: N818 - not an error
 
 
 class _PrefixCache(DynamicCache):
-    """Stops the run when the last block has put its keys and values down: its output is used by nothing."""
+    """Writes keys and values down, once, and stops the run at the last block's: its output is used by nothing.
+
+    Nothing came before the prefix, so what a block hands over is all that it reads.
+    """
 
     def __init__(self, config: PreTrainedConfig, last: int) -> None:
         super().__init__(config=config)
@@ -124,11 +127,10 @@ class _PrefixCache(DynamicCache):
         *args: object,
         **kwargs: object,
     ) -> tuple[Tensor, Tensor]:
-        found = super().update(key_states, value_states, layer_idx, *args, **kwargs)
         self.states[layer_idx] = (key_states, value_states)
         if layer_idx == self.last:
             raise _PrefixFinished
-        return found
+        return key_states, value_states
 
 
 class Stack:
