@@ -17,6 +17,7 @@ import hashlib
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -44,11 +45,15 @@ def write_facts(data: str, edits: int, path: Path) -> list[str]:
 def stream_and_kill(
     folder: Path, facts: Path, turn: int, kills: int, turns: int, pause: float, seed: int
 ) -> int:
-    """Run `ultraedit edit --file` until it ends by itself, killing it `kills` times; returns how often it was."""
+    """Run `ultraedit edit --file` until it ends by itself, killing it up to `kills` times; returns how often it was.
+
+    Each kill comes up to `pause` seconds after a turn of its own draw.  Two turns are always left by then, so that a
+    stream ends before its kill only where a turn takes less than half of `pause`.
+    """
     from ultraedit.workspace.store import Store
 
     dice = random.Random(seed)
-    aims = sorted(dice.uniform(0, turns) for _ in range(kills))
+    aims = sorted(dice.uniform(0, turns - 1) for _ in range(kills))
     command = [sys.executable, "-m", "ultraedit", "edit", str(folder), "--file", str(facts)]
     killed = 0
     while True:
@@ -61,14 +66,13 @@ def stream_and_kill(
                 time.sleep(0.05)  # it has not opened the workspace yet
             time.sleep(dice.uniform(0, pause))
             life.kill()
-            killed += life.wait() != 0
-            life.communicate()
-            print(f"killed {killed} at turn {Store.open(folder).head}", file=sys.stderr, flush=True)
-            continue
         life.communicate()
-        if life.returncode:
+        if life.returncode == 0:
+            return killed
+        if life.returncode != -signal.SIGKILL:
             raise SystemExit(f"the stream ended with {life.returncode}")
-        return killed
+        killed += 1
+        print(f"killed {killed} at turn {Store.open(folder).head}", file=sys.stderr, flush=True)
 
 
 def outcome(folder: Path) -> list[object]:
@@ -166,7 +170,7 @@ def life(arguments: argparse.Namespace) -> dict[str, Any]:
             expected = answers(whole.editor.model, whole, asked)
         ended = outcome(out / "whole")
         changes.rollback(whole, "base")  # gives the model back unedited
-    pause = 2 * found["seconds"] / turns
+    pause = found["seconds"] / turns
     found["kills"] = stream_and_kill(
         out / "killed", facts, arguments.turn, arguments.kills, turns, pause, arguments.seed
     )
