@@ -50,6 +50,20 @@ def test_equals_the_plain_scorer_first_and_later(model, first, settings):
     torch.testing.assert_close(frozen.logprobs(states), ModelScorer(model).logprobs(states))
 
 
+@pytest.mark.parametrize("limit", [0, 5000, 2**30])
+def test_a_question_asked_twice_is_run_once(model, monkeypatch, limit):
+    """Among others that are asked once: a micro-batch of both kinds had no states for some of its rows."""
+    frozen = scorer(model, 1, batch=2, limit=limit)
+    seen = []
+    run = frozen.stack.trunk
+    monkeypatch.setattr(
+        frozen.stack, "trunk", lambda batch: (seen.extend(batch.lengths), run(batch))[1]
+    )
+    twice = [*pairs(), *pairs(1), *pairs()[::-1]]
+    same(frozen.score(twice), ModelScorer(model).score(twice))
+    assert len(seen) == len(pairs()) + len(pairs(1))
+
+
 def test_sees_edits_above_the_trunk(llama):
     frozen = scorer(llama, 2)
     before = frozen.score(pairs())

@@ -49,20 +49,20 @@ class FrozenScorer:
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair], *, states: bool = False) -> list[TokenScores]:
         """See `Scorer.score`.  Raises DataError when a pair is longer than the model's context."""
-        results: list[TokenScores | None] = [None] * len(pairs)
+        distinct = list(dict.fromkeys(pairs))  # data sets repeat their questions
+        results: dict[Pair, TokenScores] = {}
         # kept and unkept apart, so that a micro-batch runs its trunk for all of its rows or for none
-        known = [i for i, pair in enumerate(pairs) if pair in self._kept]
-        new = [i for i, pair in enumerate(pairs) if pair not in self._kept]
-        for rows in (*self._batches(pairs, known), *self._batches(pairs, new)):
-            chosen = [pairs[i] for i in rows]
+        known = [pair for pair in distinct if pair in self._kept]
+        new = [pair for pair in distinct if pair not in self._kept]
+        for chosen in (*self._batches(known), *self._batches(new)):
             ids = [(list(pair.prompt), list(pair.target)) for pair in chosen]
-            batch = make_batch(ids, rows, self.stack.device)
+            batch = make_batch(ids, range(len(ids)), self.stack.device)
             hidden = self.stack.top(batch, self._trunk(chosen, batch))[batch.answers]
             values, choices = read_logits(self.stack.head, hidden, batch.labels[batch.answers])
             start = 0
-            for i, pair in zip(rows, chosen, strict=True):
+            for pair in chosen:
                 end = start + len(pair.target)
-                results[i] = TokenScores(
+                results[pair] = TokenScores(
                     # cloned: a view would keep the whole micro-batch alive
                     logprobs=values[start:end].clone(),
                     argmax=choices[start:end].clone(),
@@ -70,7 +70,7 @@ class FrozenScorer:
                     states=hidden[start:end].cpu().clone() if states else None,
                 )
                 start = end
-        return [r for r in results if r is not None]
+        return [results[pair] for pair in pairs]
 
     @torch.no_grad()
     def logprobs(self, states: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
@@ -93,18 +93,18 @@ class FrozenScorer:
                 self.used += size
         return hidden
 
-    def _batches(self, pairs: Sequence[Pair], rows: Sequence[int]) -> list[list[int]]:
-        lengths = {i: len(pairs[i].prompt) + len(pairs[i].target) - 1 for i in rows}
-        batches: list[list[int]] = []
-        for i in sorted(rows, key=lambda k: (lengths[k], len(pairs[k].target))):
-            if lengths[i] > self._context:
+    def _batches(self, pairs: Sequence[Pair]) -> list[list[Pair]]:
+        lengths = {pair: len(pair.prompt) + len(pair.target) - 1 for pair in pairs}
+        batches: list[list[Pair]] = []
+        for pair in sorted(pairs, key=lambda p: (lengths[p], len(p.target))):
+            if lengths[pair] > self._context:
                 raise DataError(
-                    f"a prompt and its answer has {lengths[i]} tokens, more than the model's "
+                    f"a prompt and its answer has {lengths[pair]} tokens, more than the model's "
                     "context of "
                     f"{self._context}: shorten it."
                 )
             full = not batches or len(batches[-1]) >= self._batch
-            if full or (len(batches[-1]) + 1) * lengths[i] > self._tokens:
+            if full or (len(batches[-1]) + 1) * lengths[pair] > self._tokens:
                 batches.append([])
-            batches[-1].append(i)
+            batches[-1].append(pair)
         return batches
