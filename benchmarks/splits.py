@@ -2,9 +2,9 @@
 
     python benchmarks/splits.py --report A.json [B.json ...] --tune C.json --edits 2000 --out DIR/zsre
 
-DIR/zsre.jsonl has the first `--edits` rows of the report files, in their order, that share no subject and no prompt with
-a tuning row; a later file only fills up, with subjects that did not occur before.  DIR/zsre_dev.jsonl has the tuning
-rows: the last `--tune-rows` of the tuning file; with --tune-avoids-report they give way instead: only those that share
+DIR/zsre.jsonl has the first `--edits` rows of the report files, in their order, that share no subject and no prompt
+with a tuning row; a later file only fills up, with subjects that did not occur before.  DIR/zsre_dev.jsonl has the
+tuning rows: the last `--tune-rows` of the tuning file; with --tune-avoids-report they give way: only those that share
 nothing with a report row.
 """
 

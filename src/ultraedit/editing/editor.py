@@ -23,15 +23,15 @@ from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Calibration, Statistics, Turn, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import find_structure
-from ultraedit.model.generate import answer
+from ultraedit.model.generate import answer, says, stop_token_ids
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
-from ultraedit.model.text import Form, Format, resolve_format
+from ultraedit.model.text import Form, Format, encode_pair, resolve_format
 from ultraedit.model.weights import edited_weights, originals
 
-RECEIPT_TOKENS = 32
-"""Length to which a receipt's answers are generated: they are most of the time that a single edit takes."""
+BEFORE_TOKENS = 16
+"""Length to which a receipt's answer before the edit is generated: it is most of the time that a single edit takes."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,14 @@ class Editor:
             prompt, target, id=id or f"edit-{self.edits + 1}", rephrases=tuple(rephrases)
         )
         self._check([record], with_rephrases=True)
-        before = self._generate([prompt], RECEIPT_TOKENS)[0]
+        ids, wanted = encode_pair(self.tokenizer, prompt, target, self.form)
+        before = self._generate([prompt], BEFORE_TOKENS)[0]
         receipt = self.edit_turn([record], with_rephrases=True).receipts[0]
-        after = self._generate([prompt], RECEIPT_TOKENS)[0]
+        stop = stop_token_ids(self.model, self.tokenizer)
+        if receipt.learned and says(self.model, ids, wanted, stop):  # one forward, not one a token
+            after = str(self.tokenizer.decode(wanted, skip_special_tokens=True)).strip()
+        else:
+            after = self._generate([prompt])[0]
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:

@@ -22,7 +22,7 @@ class Receipt:
     """Id of a later edit of the same prompt in the same turn, which was written instead."""
     line: int | None = None
     before: str | None = None
-    """The model's greedy answer before the edit; only `Editor.edit` generates it."""
+    """The first tokens of the model's greedy answer before the edit; only `Editor.edit` generates it."""
     after: str | None = None
     seconds: float = 0.0
     """Wall time of the turn, shared by its edits."""
