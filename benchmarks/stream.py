@@ -40,6 +40,8 @@ def main() -> None:
             f"--edits {options.edits} must hold two windows of {options.window}, and a window whole turns of "
             f"{options.turn}."
         )
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         write(options.out, {"benchmark": "stream"} | measure(options, Path(scratch)))
 
