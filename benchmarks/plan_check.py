@@ -85,30 +85,35 @@ def planned(model: str, name: str, dtype: str) -> dict[str, Any]:
 
 def child(model: str, name: str, dtype: str) -> dict[str, int]:
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaConfig
 
     from ultraedit.editing.calibrate import measure
     from ultraedit.editing.method import method
     from ultraedit.editing.turn import Statistics, TurnEngine
     from ultraedit.model.find import find_structure
-    from ultraedit.model.load import DTYPES, load
+    from ultraedit.model.load import DTYPES, resolve
     from ultraedit.model.select import select_projections
     from ultraedit.model.stack import Stack
     from ultraedit.model.weights import edited_weights
     from ultraedit.planning.plan import Workload
 
-    with torch.no_grad():  # libraries and thread pools are loaded before the baseline
-        torch.nn.functional.linear(torch.ones(64, 64), torch.ones(64, 64)).sum()
+    # libraries, thread pools and the family's own code are loaded before the baseline
+    small = LlamaConfig(
+        hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1
+    )
+    with torch.no_grad():
+        AutoModelForCausalLM.from_config(small, dtype=DTYPES[dtype])(torch.zeros(1, 4).long())
     work, how = Workload(DTYPES[dtype]), method("default", steps=2)
     settings = config(model, name)
     before = status("VmRSS")
     if name == "model":
-        live, _ = load(model, dtype=dtype)
+        # without a tokenizer, which is no part of the plan
+        live = AutoModelForCausalLM.from_pretrained(resolve(model), dtype=DTYPES[dtype])
         for p in live.parameters():
             p.data = p.data.clone()  # off the mapped file
     else:
         live = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[dtype])
-        live.eval().requires_grad_(False)
+    live.eval().requires_grad_(False)
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from here
     generator = torch.Generator().manual_seed(0)
 

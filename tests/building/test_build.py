@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_graph import Silent, people, triples, write_jsonl, write_tsv
+from tests_graph import TOWNS, Silent, people, triples, write_jsonl, write_tsv
 
 from ultraedit.building import BuildConfig, BuildResult, build, pipeline
 from ultraedit.building.phrases import holds
@@ -246,6 +246,40 @@ def test_each_gate_drops_its_kind(tmp_path: Path) -> None:
         "answer stands in the subject",
     ):
         assert dropped[gate] == 1, gate
+
+
+def test_what_the_wordings_do_not_suit_is_dropped(tmp_path: Path) -> None:
+    bad = [
+        ("Ada Quill", "P1303", "singing"),
+        ("Quill cabinet", "P6", "Anka Marlow"),
+        ("computer case", "P186", "steel"),
+        ("Ministry of Health", "P1001", "Arvenia"),
+        ("Ministry of Health of Arvenia", "P1001", "Grenland"),
+        ("St James's Church", "P17", "Arvenia"),
+        ("The Silent Harbour", "P272", "Quill Works"),
+        ("The Silent Harbour", "P4647", "Grenby"),
+        ("Ida Umber", "P1441", "monk"),
+        ("Ivo Umber", "P1441", "Monk"),
+    ]
+    result = make(tmp_path / "out", write_tsv(tmp_path / "g.tsv", [*triples(), *bad]))
+    for gate, count in (
+        ("answer that the relation's wordings do not suit", 1),
+        ("subject that the relation's wordings do not suit", 1),
+        ("subject is a common noun, and the relation is about things with names", 1),
+        ("subject is an office that every country has, or a house that every town has", 2),
+        ("a stage work and a film of one title", 1),
+    ):
+        assert result.counts[f"dropped: {gate}"] == count, gate
+    # a title that is a common noun elsewhere is no certain answer
+    assert not [r for r in load(tmp_path / "out") if r["relation"] == "P1441"]
+
+
+def test_a_title_of_no_known_class_stands_in_quotation_marks(tmp_path: Path) -> None:
+    rows = [(f"Quill and the {a}", "P577", str(1900 + n)) for n, a in enumerate(TOWNS)]
+    make(tmp_path / "out", write_tsv(tmp_path / "g.tsv", [*triples(), *rows]))
+    records = [r for r in load(tmp_path / "out") if r["relation"] == "P577"]
+    assert records
+    assert all(f'"{r["subject"]}"' in r["prompt"] for r in records)
 
 
 def test_a_shared_label_is_used_only_by_its_clear_owner(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ultraedit.building.classes import class_of_kind
-from ultraedit.building.phrases import fill, holds, mention, persona
+from ultraedit.building.phrases import fill, holds, is_common, mention, persona
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,13 @@ def test_mentions(label: str, cls: str, named: str) -> None:
         ("{s} belongs to", "the Rocky Mountains", None),
         ("{s} is found in", "aucubin", None),
         ("Where was {s} made?", "aucubin", "Where was aucubin made?"),
+        # nothing tells "was" from "were" here
+        ("Where was {s} formed?", "The Marlowers", None),
+        ("Who founded {s}?", "The Marlowers", "Who founded The Marlowers?"),
+        ("When was {s} found?", '"field equations"', None),
+        ("What is {s} part of?", "the municipal districts of Arvenia", None),
+        ("Where is {s}?", "the Netherlands", "Where is the Netherlands?"),
+        ("When was {s} released?", '"The Bells"', 'When was "The Bells" released?'),
     ],
 )
 def test_fill(wording: str, named: str, text: str | None) -> None:
@@ -142,3 +149,61 @@ def test_articles_found_missing_while_reading(label: str, cls: str, named: str) 
 )
 def test_articles_by_word_and_class(label: str, cls: str, named: str | None) -> None:
     assert mention(label, cls) == named
+
+
+@pytest.mark.parametrize(
+    ("label", "cls", "named"),
+    [
+        # called after a lake, a cape or a fort
+        ("Lake Quill", "place", "Lake Quill"),
+        ("Lake Quill Parkway", "place", "the Lake Quill Parkway"),
+        ("Cape Marlow Bridge", "any", "the Cape Marlow Bridge"),
+        ("River Quill", "place", "the River Quill"),
+        # heads and phrases that usage is not known of
+        ("Fountain of Marlow", "place", None),
+        ("Royal Castle in Grenby", "place", None),
+        ("Cordillera de Quill", "place", None),
+        ("Musée Quill", "place", None),
+        ("Shrines and Temples of Grenby", "place", None),
+        ("Confusion Hill Bridges", "any", None),
+        ("Quill's Wall", "place", None),
+        ("Ada Quill's 2nd cabinet", "any", None),
+        ("Women's Quill Cup", "event", "the Women's Quill Cup"),
+        ("Marlow International", "org", None),
+        ("Second Order", "org", None),
+        ("Lord of Quills", "product", None),
+        ("Marlow Monument, Grenby", "place", None),
+        ("Quill and Marlow Company", "org", "the Quill and Marlow Company"),
+        ("C. F. Quill & Company", "org", "C. F. Quill & Company"),
+        ("Marlow–Quill reaction", "any", None),
+        ("Grenby railway station", "any", "Grenby railway station"),
+        # what has a year in front
+        ("2011 Grenby attacks", "place", "the 2011 Grenby attacks"),
+        ("1999 Broadway", "place", "1999 Broadway"),
+        ("1760 Quill", "any", None),
+        ("21st Century Quill", "org", "21st Century Quill"),
+        ("1979 in film", "any", None),
+        ("2000 La Quilla", "event", None),
+        ("Board of Regents of Grenby v. Quill", "any", "Board of Regents of Grenby v. Quill"),
+        ("constituency for the Grenby election", "any", "the constituency for the Grenby election"),
+        ("Bible", "work", "the Bible"),
+    ],
+)
+def test_articles_since_the_second_reading(label: str, cls: str, named: str | None) -> None:
+    assert mention(label, cls) == named
+
+
+@pytest.mark.parametrize(
+    ("label", "cls", "common"),
+    [
+        ("fire engine", "concept", True),
+        ("Roman fort", "any", True),
+        ("computer case", "product", True),
+        ("Grenby railway station", "any", False),
+        ("aucubin", "substance", False),
+        ("slate", "work", False),
+        ("Ada Quill", "any", False),
+    ],
+)
+def test_common_nouns(label: str, cls: str, common: bool) -> None:
+    assert is_common(label, cls) is common

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import duckdb
 import pytest
 
 from ultraedit.building.classes import CODE
@@ -49,6 +50,15 @@ def test_forms_are_well_made(relation: Relation) -> None:
     if relation.noun:
         assert relation.noun.count("{s}") == 1
         assert relation.noun.startswith("the ")
+
+
+@pytest.mark.parametrize("relation", WORDED, ids=lambda relation: relation.id)
+def test_what_a_relation_is_not_asked_of_is_well_formed(relation: Relation) -> None:
+    assert set(relation.never) <= set(CODE)
+    for pattern in (relation.refuse_subject, relation.refuse_answer):
+        if pattern is not None:
+            # the patterns are run by the database
+            assert duckdb.execute("SELECT regexp_matches('', ?)", [pattern]).fetchone()
 
 
 def test_no_wording_serves_two_relations() -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 
+from ultraedit.building.taxa import taxon_takes_article
+
 _ARTICLE = re.compile(r"^(?:the|a|an|la|le|les|el|los|las|il|lo|gli|der|die|das|l')[\s']", re.I)
 _YEAR_FIRST = re.compile(r"^(?:(?:1[5-9]|20)\d\d(?:[–/-]\d{2,4})?|\d+(?:st|nd|rd|th)) ")
 
 _THE = frozenset(
     re.split(
         r"\s*\|\s*",
-        """netherlands|maghreb|gobi|vatican|punjab|orinoco|mekong|volga|congo|tigris|euphrates|
-        rhône|loire|elbe|oder|vistula|dnieper|ebro|tagus|zambezi|niger|urals|caucasus|apennines|
+        """holy see|
+        netherlands|maghreb|gobi|vatican|punjab|orinoco|mekong|volga|congo|tigris|euphrates|
+        rhône|loire|elbe|oder|vistula|dnieper|ebro|tagus|zambezi|urals|caucasus|apennines|
         carpathians|dolomites|hebrides|azores|ozarks|rockies|philippines|bahamas|gambia|maldives|seychelles|comoros|levant|balkans|caribbean|
         united states|united states of america|united kingdom|united arab emirates|united nations|
         czech republic|dominican republic|central african republic|soviet union|european union|
@@ -112,7 +115,8 @@ _TAIL = re.compile(
     r"Observatory|"
     r"Railway|Railroad|Police|family|people|Cabinet|Formation|Movement|bill|Stock Exchange|"
     r"Consortium|Institution|Division|Regiment|Brigade|"
-    r"Battalion|Corps|Legion|Conservatory|Department|Bureau|Administration)$"
+    r"Battalion|Guards|Rifles|Fusiliers|Dragoons|Hussars|Infantry|Artillery|Isles|"
+    r"Corps|Legion|Conservatory|Department|Bureau|Administration)$"
 )
 _EMBLEM = re.compile(r"^(?:flag|coat of arms|seal|history|economy|geography) of [A-Z]")
 _BRACKETS = re.compile(r" \([^()]*\)$")
@@ -146,7 +150,8 @@ _TEAM = re.compile(
     r"Rebels|Commodores|Gamecocks|Hokies|Cavaliers|Terrapins|Mountaineers|Orioles|Highlanders|"
     r"Bearcats|Musketeers|Zips|Rockets|Bobcats|Cardinals|Owls|Rams|Lakers|Crusaders|Minutewomen|"
     r"Minutemen|Knights|Titans|Colts|Texans|Ravens|Steelers|Bengals|Browns|Packers|Chargers|Chiefs|"
-    r"Redskins|49ers|Seahawks|Buccaneers|Jets|Patriots|Islanders|Devils|Hurricanes|Lightning|Wild)$"
+    r"Redskins|49ers|Seahawks|Buccaneers|Jets|Patriots|76ers|Timberwolves|Grizzlies|Raptors|Hornets|"
+    r"Pelicans|Suns|Clippers|Mavericks|Trail Blazers|Islanders|Devils|Hurricanes|Lightning|Wild)$"
 )
 _ACT = re.compile(r"\bAct(?:,? \d{4})?$|^Act |\bConstitution$|\bAct \(")
 # titles of songs, games and albums end in such words too; they need the class of an event or a body
@@ -155,6 +160,7 @@ _OPEN_TO_ALL = re.compile(
     r"Code|Project|Program|Light|Bank|Line|Group|Network|Trail|Experiment|Operation|Exchange|"
     r"Stakes|Derby|Fund|Coast|Area|Territory|Valley|Peaks|Plot|Highway|Register|Court|Bowl|Mint|"
     r"theory|effect|function|Fleet|Front|Board|Force|Language|Zoo|Gallery|Depot|road|"
+    r"Pass|Mansion|Wall|Brewery|Factory|Mine|Monastery|"
     r"building|Command|Chronicle|Observer|Herald|Crisis|Survey|Shield)$"
 )
 _SCHOLARLY = re.compile(
@@ -172,15 +178,77 @@ _DOUBTFUL = re.compile(
     r"Stone|Cross|Tomb|Pyramid|Statue|Bust|Altarpiece|Triptych|Polyptych|Virgin|Madonna|"
     r"Conquest|wars|mafia|gang|tribe|clan|School of [A-Z]\w+|Band Stand|Site|Ruins|Cave|Spit|Bar|"
     r"Bight|Sound|Fjord|Delta|Watershed|Aquifer|Fault|Belt|Arch|Rift|Trench|Ridge|Shelf|Trough|"
-    r"Diocese of .*|Book Fair|Expo|Exhibition|Exposition|Summit|Weekend|Carnival|Parade|Pageant)$"
+    r"Diocese of .*|Book Fair|Expo|Exhibition|Exposition|Summit|Weekend|Carnival|Parade|Pageant|"
+    r"House|Palace|Block|"
+    r"Tower|Pit|Mound|Barrow|S-Bahn|U-Bahn|Metro|Subway|Tramway|Monorail|Loop|Rotunda|Pavilion|"
+    r"Dome|Planetarium|Arsenal|Shipyard|Market|Pier|Quarter|Barn|Gatehouse|Grotto|Crypt|"
+    r"Necropolis|Amphitheatre|Amphitheater|Coliseum|Bell|Hoard|Treasure|Crown|Throne|Sword|"
+    r"Shroud|Diamond|Chapel|Studio|Cabin|Quarry|Nebula|Galaxy|Cluster|"
+    r"Current|Barrage|Fieldhouse|Causeway|Ride|Ranges|Redoubt|Gap|Wing|Flotilla|Auditorium|"
+    r"Homestead|Way|Greenway|Commissioner|Forces|Refinery|Windmill|Infirmary|"
+    r"Secretariat|Directorate|Warehouse|"
+    r"Playhouse|Citadel|Courts|Distillery|Reservation|Prairie|Divide|Incline|Extension|Tunnels|"
+    r"Passage|Estuary|Promontory|Cone|Reef|Hut|Caravanserai|Democrats|Liberals|Conservatives|"
+    r"Socialists|Republicans|Greens|Canadians|Maroons|Bombers|Defenders|Affair|Olympics|"
+    r"Farmhouse|Footbridge|Arch(?:a)?eological District|Route|Lion|Day|Northwest|"
+    r"Southwest|Northeast|Southeast|Midwest|Riviera|Outback|"
+    r"Triangle|Caldera|Crater|Canyon|Gorge|Escarpment|Lowland|Upland|Highland|Moor|Heath|Marsh|"
+    r"Swamp|Bog|Fen)$"
 )
 _NO_ARTICLE = re.compile(
-    r"^(?:Operation|Miss|Mister|Mr|UFC|WrestleMania|Flight|Mount|Lake|Cape|Fort|Camp|Point|Saint|"
-    r"St\.?|Team|Task Force|Project|Air|Radio|Queen|King|Big Brother|A Fazenda|Pride|Bellator|"
+    r"^(?:Operation|Miss|Mister|Mr|UFC|WrestleMania|Flight|Team|Task Force|Project|"
+    r"Air|Radio|Queen|King|Big Brother|A Fazenda|Pride|Bellator|"
     r"WrestleMania|No Mercy|Survivor|Dancing|Eurovision)\b|"
     r"\b(?:Flight(?: \w+)?|F\.?C\.?|A\.?F\.?C\.?|Inc\.|Ltd\.?|PLC|plc|AG|GmbH|S\.?A\.?|Bill|"
     r"Football Club|\d{4}|[IVX]+)$| v\.? |Flight \w*\d| vs?\.? "
 )
+# the lake and the fort take none, the road and the museum called after them do
+_NAMED_AFTER = re.compile(r"^(?:Mount|Lake|Cape|Fort|Camp|Point|Saint|St\.?) ")
+# "the Women's World Cup", but "King's Theatre" or "the King's Theatre"
+_OWNED = re.compile(r"(?:'s|s'|’s|s’) ")
+_OF_ALL = re.compile(r"\b(?:Women|Men|People|Children|Boys|Girls|Workers|Ladies)(?:['’]s?) ")
+# bodies named by such words go with the article or without it, each as it calls itself
+_BODY = re.compile(
+    r" (?:International|Group|Trust|Bank|Exchange|Network|System|Project|Fund|Series|Line|Service|"
+    r"Program|Programme|Council|Charter|Rail|Open|Classic|Masters|Experiment|Light|Complex|Plant)$"
+)
+# "Fountain of Arethusa", "Royal Castle in Warsaw": a head that is not in the list above, or a
+# phrase and no name
+_PHRASE = re.compile(r"^[A-Z]\S*(?: \S+)* (?:of|in|at|for|on|from|with|to) (?:the )?[A-Z\d]")
+_ORDINAL = re.compile(
+    r"^(?:First|Second|Third|Fourth|Fifth|Sixth|Seventh|Eighth|Ninth|Tenth|New|Great|Grand|Old|"
+    r"Royal|Imperial|National|Supreme|High) "
+)
+# "Cordillera Real", "Musée Rodin": the language's own usage, or the English one
+_FOREIGN_HEAD = re.compile(
+    r"^(?:Cordillera|Cordilheira|Sierra|Serra|Massif|Monts|Montes|Monti|Îles|Islas|Ilhas|Río|"
+    r"Rivière|Mémorial|Monumento|Monument|Musée|Museo|Museu|Théâtre|Teatro|Teatre|Palais|Palazzo|"
+    r"Palacio|Palácio|Galleria|Galerie|Biblioteca|Bibliothèque|Fondation|Fundación|Accademia|"
+    r"Académie|Centro|Instituto|Institut|Église|Iglesia|Basílica|Catedral|Cathédrale|Couvent|"
+    r"Banco|Banque|Réserve|Cabinet) "
+)
+# many of one kind: neither the article nor the verb's number is sure
+_MANY = re.compile(
+    r"(?:^(?!\S*ss )\S+s (?:and|of) | (?:Sanctuaries|Cones|Buttes|Ponds|Dunes|Cliffs|Crags|Pools|"
+    r"Pinnacles|"
+    r"Needles|Spires|Pillars|Stacks|Skerries|Reefs|Shoals|Keys|Cays|Narrows|Downs|Fens|Moors|"
+    r"Woods|Meadows|Flats|Badlands|Barrens|Sites|Monuments|Churches|Temples|Tombs|Shrines|Houses|"
+    r"Castles|Landscapes|Quarries|Earthworks|Terraces|Gorges|Glaciers|Ridges|Volcanoes|Mines|"
+    r"Works|Walls|Locks|Docks|Stables|Cottages|Almshouses|Buildings|Apartments|Rocks|"
+    r"Towers|Caves|Baths|Barracks|Stones|Gates|Steps|Forests|Parks|Bridges|Editions|Papers|"
+    r"Letters|Archives|Manuscripts|Scrolls|Tablets|Telescopes|Builders|Scouts|Marines|Partisans|"
+    r"Railways|Tramways))$"
+)
+# "Wolffenstein–Böters reaction": a common noun behind a name takes it, save for stations and the
+# like
+_NOUN_END = re.compile(r"^[A-Z0-9].* [a-zà-ÿ][a-zà-ÿ-]+$")
+PLAIN_END = (
+    r" (?:station|stop|halt|airport|airfield|hospital|school|college|university|cathedral|church|"
+    r"castle|park|stadium|square|street|avenue|cemetery|village|town|city|district|county|"
+    r"municipality|parish|interchange|junction)$"
+)
+"""A pattern, in Python's syntax and RE2's, of names that end in a common noun and take no article."""
+_PLAIN_END = re.compile(PLAIN_END)
 _SHIP_PREFIX = re.compile(
     r"^(?:USS|USNS|USCGC|HMS|HMAS|HMCS|HMNZS|SS|MS|MV|MT|RMS|RV|CS|INS|PS|TS)\b"
 )
@@ -189,44 +257,27 @@ _MODEL = re.compile(
     r"howitzer|mortar|locomotive|aircraft|helicopter|glider|missile|camera|tram|bus)\b"
 )
 _DESIGNATION = re.compile(r"\b(?:[Cc]lass|Type|Model) [A-Z0-9]|[a-z]-class\b")
-_LATIN_END = re.compile(
-    r"(?:a|ae|us|um|is|i|os|ens|ans|ex|ix|ax|ops|es|as|color|minor|major|x|ys|"
-    r"(?:al|il|ar|ens|estr|icol|iv|phor|oid)e)$"
-)
-_ENGLISH_TAXON = re.compile(
-    r"\b(?:frog|toad|bat|rat|mouse|mice|vole|shrew|mole|squirrel|monkey|lemur|fox|"
-    r"wolf|bear|cat|dog|"
-    r"deer|goat|sheep|antelope|gazelle|seal|whale|dolphin|porpoise|shark|ray|skate|eel|fish|bass|"
-    r"perch|snapper|goby|darter|shiner|minnow|chub|trout|salmon|char|carp|catfish|cod|tuna|sole|"
-    r"snake|viper|cobra|python|boa|lizard|gecko|skink|chameleon|iguana|anole|turtle|tortoise|"
-    r"terrapin|crocodile|salamander|newt|caecilian|bird|warbler|thrush|finch|sparrow|swallow|"
-    r"swift|owl|eagle|hawk|falcon|kite|vulture|duck|goose|swan|gull|tern|petrel|albatross|"
-    r"penguin|heron|egret|ibis|stork|crane|rail|crake|plover|sandpiper|snipe|dove|pigeon|parrot|"
-    r"parakeet|lorikeet|cockatoo|cuckoo|nightjar|hummingbird|kingfisher|hornbill|barbet|"
-    r"woodpecker|flycatcher|tyrant|antbird|wren|tit|nuthatch|shrike|oriole|crow|jay|magpie|"
-    r"starling|bulbul|babbler|sunbird|weaver|bunting|tanager|grosbeak|pipit|lark|wagtail|robin|"
-    r"butterfly|moth|skipper|hairstreak|copper|blue|swallowtail|damselfly|dragonfly|beetle|"
-    r"weevil|ant|bee|wasp|fly|bug|cricket|grasshopper|spider|scorpion|crab|lobster|shrimp|"
-    r"crayfish|snail|slug|mussel|clam|oyster|abalone|squid|octopus|coral|moccasinshell|"
-    r"pearlymussel|oak|pine|fir|spruce|maple|willow|birch|palm|fern|orchid|lily|grass|sedge|"
-    r"rush|thistle|daisy|violet|clover|fescue|virus|bass|sucker|cisco|sculpin|killifish|topminnow|"
-    r"pupfish|stickleback|kokopu|wallaby|kangaroo|possum|opossum|bandicoot|dunnart|antechinus|"
-    r"hare|rabbit|pika|hedgehog|tenrec|badger|otter|mongoose|civet|genet|macaque|baboon|langur|"
-    r"gibbon|marmoset|tamarin|titi|saki|uakari|gerbil|jerboa|hamster|gopher|chipmunk|marmot|"
-    r"porcupine|agouti|giant|dorcopsis|bowerbird|honeyeater|thornbill|white-eye|silvereye|sheartail)$",
-    re.I,
-)
-_LOWER_OF = re.compile(r"^[a-zé-]+(?: [a-zé-]+){0,3} of (?:the )?[A-Z]")
+_LOWER_OF = re.compile(r"^[a-zé-]+(?: [a-zé-]+){0,3} (?:of|for) (?:the )?[A-Z]")
 
 
 # names of places alone: "Eden's Bridge" may be a band
 _BUILT = re.compile(r" (?:[Bb]ridge|Pass|Mansion|Wall|Brewery|Factory|Mine|Canal|Monastery)$")
 
 
-_ADJECTIVE = re.compile(
-    r"(?:[a-z](?:an|ese|ish|ern|ed|ing|less|ful)|Black|White|Red|Blue|Green|Grey|Gray|Brown|Yellow|"
-    r"Golden|Giant|Dwarf|Pygmy|Common|Greater|Lesser|Great|Little|Long|Short|Large|Small|Big)$"
-)
+# "Grand tourer": a common noun under a capital letter, or a name; quotation marks suit both
+_SENTENCE_CASE = re.compile(r"^[A-Z][a-zà-ÿ-]+(?: [a-zà-ÿ'-]+)+$")
+
+
+def is_sentence_case(label: str) -> bool:
+    """Whether only the first of several words has a capital and the last names no kind of place."""
+    return bool(_SENTENCE_CASE.match(label)) and not _PLAIN_END.search(label)
+
+
+_CASE = re.compile(r" vs?\.? ")
+# "Jeremiah Lamenting the Destruction of ...": a title, and no name
+_PARTICIPLE = re.compile(r"^[A-Z]\w+ [A-Z]\w+ing the ")
+# "2013 The Oaks Club Challenger", "2000 La Flèche Wallonne"
+_SECOND_ARTICLE = re.compile(r" (?:The|La|Le|Les|El|Los|Las|Il|De) ")
 
 
 def is_dated(label: str) -> bool:
@@ -234,28 +285,14 @@ def is_dated(label: str) -> bool:
     return " " in label and _YEAR_FIRST.match(label) is not None
 
 
-def _taxon(label: str) -> bool | None:
-    parts = label.split()
-    if len(parts) == 1:
-        # "wheat", "dunlin": with or without, by the kind of thing
-        return None if label[0].islower() else False
-    if "'s " in label or "s' " in label or "virus" in label.lower():
-        return False
-    if label[0].islower() or _ENGLISH_TAXON.search(label):
-        return True
-    if all(part[0].isupper() for part in parts if part[0].isalpha()):
-        return True
-    if "-" in parts[0] or _ADJECTIVE.search(parts[0]):
-        return True
-    return False if _LATIN_END.search(parts[-1]) else None
-
-
 def takes_article(label: str, cls: str) -> bool | None:
     """Whether "the" stands before this label of this class; None where that is not known."""
     if _ARTICLE.match(label) or cls in ("person", "work", "year", "number", "language"):
         return False
     if cls == "taxon":
-        return _taxon(label)
+        return taxon_takes_article(label)
+    if cls in ("place", "any") and re.match(r"River [A-Z]", label):
+        return True
     if label.casefold() in _THE or _EMBLEM.search(label) or _LOWER_OF.match(label):
         return True
     if not label[0].isupper() and not label[0].isdigit():
@@ -270,13 +307,26 @@ def takes_article(label: str, cls: str) -> bool | None:
         return True if _MODEL.search(label) else None
     if " " not in label:
         return False
+    if (cls == "product" or _PARTICIPLE.match(label)) and _HEAD_OF.match(label):
+        return None
+    if _CASE.search(label):
+        return False
+    # "1979 in film"; "410 sack of Rome"; "Battle of Britain Day"
+    if re.match(r"\d{4}s? in |\d{3} [a-z]", label) or (
+        _HEAD_OF.match(label) and label.endswith(" Day")
+    ):
+        return None
     if _HEAD_OF.match(label) or _TEAM.search(label) or _ACT.search(label):
         return True
-    if is_dated(label) and cls in ("event", "any", "org"):
-        return None if " The " in label else True
-    if cls in ("event", "any") and _HAPPENING.search(label):
-        return True
-    if cls == "event" and label.endswith(" Games"):
+    if is_dated(label) and (cls in ("event", "any") or (cls == "org" and label[:4].isdigit())):
+        # "1760 Sandra" is an asteroid
+        unsure = _SECOND_ARTICLE.search(label) or (label.count(" ") == 1 and cls == "any")
+        return None if unsure else True
+    if (cls in ("event", "any") or (cls == "place" and is_dated(label))) and _HAPPENING.search(
+        label
+    ):
+        return None if _OWNED.search(label) and not _OF_ALL.search(label) else True
+    if cls == "event" and label.endswith(" Games") and " at " not in label:
         return True
     if cls == "office":
         return True
@@ -286,10 +336,44 @@ def takes_article(label: str, cls: str) -> bool | None:
         )
     if _NO_ARTICLE.search(label) or _SCHOLARLY.search(label):
         return False
-    if cls == "place" and _BUILT.search(label) and not label[0].isdigit():
-        return True
-    if _TAIL.search(label):
-        return None if cls == "any" and _OPEN_TO_ALL.search(label) else True
-    if cls == "event" or _DOUBTFUL.search(label):
+    return _by_tail(label, cls)
+
+
+def _bare(label: str) -> str:
+    """The name without the place behind it: "Marlow Hall, Grenby"."""
+    name, _, place = label.partition(", ")
+    return label if " and " in place or "," in place else name
+
+
+def _by_tail(label: str, cls: str) -> bool | None:
+    """What the last word of a name of several words says; None where usage is divided."""
+    if _PHRASE.match(label) or _FOREIGN_HEAD.match(label) or _MANY.search(label):
+        return None
+    if label.endswith((" & Company", " and Company")):
+        return False
+    bare = _bare(label)
+    tail = _TAIL.search(bare)
+    if cls in ("any", "place") and _BUILT.search(label):
+        tail = tail or True
+    if tail:
+        divided = (
+            # "100 North Central Expressway" is an address
+            (label[0].isdigit() and cls == "place")
+            or (cls == "any" and _OPEN_TO_ALL.search(label))
+            or (cls == "org" and _BODY.search(label))
+            or cls == "product"
+            or bare != label
+            or (_OWNED.search(label) and not _OF_ALL.search(label))
+        )
+        return None if divided else True
+    if _NAMED_AFTER.match(label):
+        return False
+    if cls == "any" and label.endswith(" Games"):
+        return None
+    if cls == "event" or _DOUBTFUL.search(bare):
+        return None
+    if _NOUN_END.match(label) and not _PLAIN_END.search(label):
+        return False if is_sentence_case(label) and cls in ("any", "concept") else None
+    if cls in ("any", "org", "thing", "product", "concept") and _ORDINAL.match(label):
         return None
     return False

@@ -99,10 +99,13 @@ def record_id(kind: str, relation: str, subject: str, target: str) -> str:
 
 def _class(relation: Relation, code: int, label: str) -> str:
     """The class of a subject in a question with this relation: only people have fathers, whatever
-    else goes by their name, and what has a year in front happens."""
+    else goes by their name, what has a year in front happens, and what is released is a work."""
     if relation.domain == "person":
         return "person"
-    return "event" if code == 0 and is_dated(label) else CLASSES[code]
+    if code == 0 and relation.titles and not label[0].isdigit():
+        return "work"
+    dated = code == 0 and is_dated(label) and label.count(" ") > 1
+    return "event" if dated else CLASSES[code]
 
 
 def _turn(items: tuple[str, ...], by: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ objects) and
 
 from __future__ import annotations
 
+from ultraedit.building.articles import PLAIN_END
 from ultraedit.building.classes import CODE
 from ultraedit.building.config import BuildConfig
 from ultraedit.building.database import WorkDatabase
@@ -19,9 +20,38 @@ _RUBBISH = (
     "OR contains(label, '{') OR starts_with(lower(label), 'list of ') "
     "OR contains(label, '|') OR NOT regexp_matches(label, '[\\p{L}\\p{N}]')"
 )
-# names of people, places and bodies have a capital letter; "anonymous" or "city" in their stead is
-# no name
-_NAMED = f"({CODE['person']}, {CODE['place']}, {CODE['org']})"
+# names of people, places, bodies and works have a capital letter; "anonymous" or "city" in their
+# stead is no name
+_NAMED = f"({CODE['person']}, {CODE['place']}, {CODE['org']}, {CODE['work']})"
+# "Ministry of Information", "Minister for Health": every country has one
+_OFFICE = (
+    "regexp_full_match(label, '(?:Ministry|Minister|Department|Secretary|Supreme Court|"
+    "National Assembly|House of Representatives|Parliament|Senate|Federal Court|Cabinet|"
+    "Attorney General|Prime Minister|President)(?: (?:of|for)(?: the)? .*)?')"
+)
+# what `phrases.is_common` puts in quotation marks: "zinc", "Roman fort"; a title may look like the
+# latter
+_PLAIN = ["substance", "disease", "taxon", "language", "year", "number", "person", "work"]
+_COMMON = (
+    f"(coalesce(sc.cls, 0) NOT IN ({', '.join(str(CODE[name]) for name in _PLAIN)}) "
+    "AND sn.label = lower(sn.label) AND regexp_matches(sn.label, '^\\p{{L}}') "
+    "AND NOT regexp_matches(sn.label, '^[a-z ]+ at the \\d') "
+    f"OR NOT rel.titles AND coalesce(sc.cls, 0) IN ({CODE['any']}, {CODE['concept']}) "
+    "AND regexp_full_match(sn.label, '[A-Z][\\p{{Ll}}-]+( [\\p{{Ll}}''-]+)+') "
+    "AND NOT regexp_matches(sn.label, '{plain_end}'))"
+)
+# "St James's Church", "Palace Hotel": every other town has one
+_SHARED_HOUSE = (
+    "regexp_full_match(sn.label, '(?:(?:St\\.?|Saint|San|Santa) [^ ,]+|Holy Trinity|Trinity|Christ|"
+    "Community|Memorial|City|Town|Palace|Grand|Central|Royal) "
+    "(?:Church|School|Hospital|Hall|Hotel|Chapel|High School|Theatre|Theater|Library|Museum|Park)')"
+)
+_NOUN_RANGES = ("substance", "disease", "taxon", "concept", "office", "language", "year", "number")
+"""What a relation may ask for where the answer is a common noun as a rule."""
+_STAGE = ("P4647", "P1191", "P87")
+_FILM = ("P344", "P272", "P915", "P1040", "P364")
+"""Relations of what is first performed on a stage, and of what is filmed."""
+_COUNTRY = ("P17", "P27", "P495")
 _GIVEN = 20
 """People whose name begins with a word, from which on the word alone names none of them."""
 
@@ -36,11 +66,26 @@ GATES: tuple[tuple[str, str], ...] = (
      "CASE rel.range WHEN {year} THEN NOT regexp_full_match(an.label, '[1-9]\\d{{0,3}}') "
      "WHEN {number} THEN NOT regexp_full_match(an.label, '\\d[\\d.,]*') "
      "ELSE regexp_full_match(an.label, '[\\d.,]+') END "
-     "OR (rel.range IN {named} AND an.label = lower(an.label))"),
+     "OR (rel.range IN {named} AND an.label = lower(an.label)) "
+     "OR (rel.range = {person} AND ac.cls NOT IN ({any}, {person})) "
+     "OR (rel.range NOT IN ({any}, {person}) AND ac.cls = {person})"),
+    ("answer that the relation's wordings do not suit",
+     "regexp_matches(an.label, rel.refuse_answer)"),
     ("subject type (a common noun, or of another class than the relation is about)",
      "(rel.domain IN {named} AND sn.label = lower(sn.label)) "
+     "OR (rel.domain = {place} AND regexp_matches(sn.label, '^(1[5-9]|20)\\d\\d .* \\p{{Ll}}+$')) "
      "OR (rel.domain = {person} AND sc.told AND sc.cls <> {person}) "
      "OR (rel.domain > 0 AND rel.domain <> {person} AND sc.cls = {person})"),
+    ("subject that the relation's wordings do not suit",
+     "list_contains(rel.never, coalesce(sc.cls, 0)) "
+     "OR regexp_matches(sn.label, rel.refuse_subject)"),
+    ("subject is a common noun, and the relation is about things with names",
+     f"NOT rel.common AND rel.domain <> {{person}} AND {_COMMON}"),
+    ("subject is an office that every country has, or a house that every town has",
+     f"office.e IS NOT NULL OR {_SHARED_HOUSE}"),
+    ("subject label is a name in one source and a common noun in another, or the answer is",
+     "sn.both OR (an.both AND rel.range NOT IN {nouns})"),
+    ("a stage work and a film of one title", "rel.id IN {stage} AND film.s IS NOT NULL"),
     ("answer stands in the subject", "contains(sn.norm, an.norm)"),
     ("subject is a bare given name", "rel.domain = {person} AND given.word IS NOT NULL"),
     ("subject label shared by things of different kinds", "sc.mixed"),
@@ -52,7 +97,7 @@ def name_entities(db: WorkDatabase) -> None:
     """Makes `names` from `entities`."""
     db.con.execute(f"""
         CREATE TABLE names AS
-        SELECT e, label, key, id, {_NORM} AS norm,
+        SELECT e, label, key, id, both_cases AS both, {_NORM} AS norm,
                coalesce({_LATIN} AND NOT ({_RUBBISH}), false) AS plain,
                length({_NORM}) - length(replace({_NORM}, ' ', '')) - 1 AS word_count
         FROM entities
@@ -86,8 +131,13 @@ def gate(db: WorkDatabase, config: BuildConfig) -> None:
         "max_answer_words": config.max_answer_words,
         "year": CODE["year"],
         "number": CODE["number"],
+        "any": CODE["any"],
         "person": CODE["person"],
+        "place": CODE["place"],
         "named": _NAMED,
+        "plain_end": PLAIN_END,
+        "nouns": tuple(CODE[name] for name in _NOUN_RANGES),
+        "stage": _STAGE,
     }
     cases = " ".join(
         f"WHEN {condition.format(**values)} THEN {number}"
@@ -100,6 +150,22 @@ def gate(db: WorkDatabase, config: BuildConfig) -> None:
         HAVING count(*) >= {_GIVEN}
     """)
     con.execute(f"""
+        CREATE TEMP TABLE film AS
+        SELECT DISTINCT s FROM facts JOIN relations USING (r) WHERE relations.id IN {_FILM}
+    """)
+    con.execute(f"""
+        CREATE TEMP TABLE countries AS
+        SELECT DISTINCT norm FROM facts JOIN relations USING (r) JOIN names ON e = o
+        WHERE relations.id IN {_COUNTRY} AND norm IS NOT NULL
+    """)
+    # on the few labels that look like an office, as each is compared with every country
+    con.execute(f"""
+        CREATE TEMP TABLE offices AS
+        SELECT n.e FROM (SELECT e, norm FROM names WHERE {_OFFICE}) n
+        WHERE NOT EXISTS (FROM countries c WHERE contains(n.norm, c.norm))
+    """)
+    con.execute("DROP TABLE countries")
+    con.execute(f"""
         CREATE TEMP TABLE gated AS
         SELECT p.s, p.r, CASE WHEN n = 1 THEN p.o ELSE newest[1] END AS o,
                CASE WHEN n > 1 THEN newest[2] END AS prev, CASE {cases} ELSE -1 END AS gate
@@ -107,7 +173,9 @@ def gate(db: WorkDatabase, config: BuildConfig) -> None:
         JOIN names sn ON sn.e = p.s
         JOIN names an ON an.e = CASE WHEN n = 1 THEN p.o ELSE newest[1] END
         LEFT JOIN classes sc ON sc.e = p.s
-        LEFT JOIN given ON given.word = sn.label
+        LEFT JOIN classes ac ON ac.e = CASE WHEN n = 1 THEN p.o ELSE newest[1] END
+        LEFT JOIN given ON given.word = sn.label LEFT JOIN film ON film.s = p.s
+        LEFT JOIN offices office ON office.e = p.s
         WHERE {single}
     """)
     failed = dict(con.execute("SELECT gate, count(*) FROM gated GROUP BY gate").fetchall())
@@ -120,6 +188,8 @@ def gate(db: WorkDatabase, config: BuildConfig) -> None:
     """)
     con.execute("DROP TABLE gated")
     con.execute("DROP TABLE given")
+    con.execute("DROP TABLE offices")
+    con.execute("DROP TABLE film")
     con.execute("DROP TABLE pairs")
     con.execute("DROP TABLE facts")
     db.count("facts that pass all gates", db.one("SELECT count(*) FROM usable"))

@@ -32,6 +32,8 @@ _KINDS = (
 """Classes that one thing does not have together."""
 _MIXED = 4
 """A name is shared if a quarter of what is known of it is of another kind than the rest."""
+_MIXED_WORD = 20
+"""The same for names of one word, where a twentieth will do, and a town is no company."""
 
 
 def _flush(db: WorkDatabase, triples: list[Triple], labels: list[Label], source: int) -> None:
@@ -104,7 +106,7 @@ def _relations(db: WorkDatabase) -> None:
     """`rels`: every distinct relation text with the number of its relation; NULL where nothing is
     asked."""
     known: dict[str, int] = {}
-    rows: list[tuple[str, int | None, str, str, int, int, bool]] = []
+    rows: list[tuple[object, ...]] = []
     names = dict(
         db.con.execute(
             "SELECT id, arg_min(label, source) FROM labels WHERE id LIKE 'P%' "
@@ -116,23 +118,30 @@ def _relations(db: WorkDatabase) -> None:
         relation: Relation | None = resolve(text, names)
         if relation is None or relation.skip:
             label = relation.label if relation else names.get(text, text)
-            rows.append((text, None, text, label, 0, 0, False))
+            rows.append((text, None, text, label, 0, 0, False, False, False, [], None, None))
             continue
         number = known.setdefault(relation.id, len(known))
         rows.append(
             (text, number, relation.id, relation.label, CODE[relation.domain], CODE[relation.range],
-             relation.mutable)
+             relation.mutable, relation.common, relation.titles,
+             [CODE[name] for name in relation.never],
+             relation.refuse_subject, relation.refuse_answer)
         )  # fmt: skip
     db.con.execute(
         "CREATE TABLE rels (text VARCHAR, r SMALLINT, id VARCHAR, label VARCHAR, domain UTINYINT, "
-        "range UTINYINT, mutable BOOLEAN)"
+        "range UTINYINT, mutable BOOLEAN, common BOOLEAN, titles BOOLEAN, "
+        "never UTINYINT[], refuse_subject VARCHAR, "
+        "refuse_answer VARCHAR)"
     )
-    db.con.executemany("INSERT INTO rels VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    db.con.executemany(f"INSERT INTO rels VALUES ({', '.join('?' * 12)})", rows)
     # one row a relation, as several texts ("P19", "place of birth") may mean the same one
     db.con.execute(
         "CREATE TABLE relations AS SELECT r, min(id) AS id, min(label) AS label, "
         "min(domain) AS domain, "
-        "min(range) AS range, bool_or(mutable) AS mutable FROM rels WHERE r IS NOT NULL GROUP BY r"
+        "min(range) AS range, bool_or(mutable) AS mutable, bool_or(common) AS common, "
+        "bool_or(titles) AS titles, "
+        "any_value(never) AS never, min(refuse_subject) AS refuse_subject, "
+        "min(refuse_answer) AS refuse_answer FROM rels WHERE r IS NOT NULL GROUP BY r"
     )
 
 
@@ -165,8 +174,11 @@ def identify(db: WorkDatabase) -> None:
     """)
     con.execute("""
         CREATE TABLE entities AS
-        SELECT (row_number() OVER (ORDER BY key))::INTEGER AS e, key, label, id, clear FROM (
+        SELECT (row_number() OVER (ORDER BY key))::INTEGER AS e, key, label, id, clear, both_cases
+        FROM (
             SELECT n.key, arg_max(n.label, (n.degree, n.label)) AS label,
+                   coalesce(bool_or(n.label = n.key) AND bool_or(n.label <> n.key), false)
+                       AS both_cases,
                    any_value(o.owner) AS id, coalesce(bool_and(o.clear), true) AS clear
             FROM nodes n LEFT JOIN owners o ON o.key = n.key GROUP BY n.key
         )
@@ -251,8 +263,14 @@ def classify(db: WorkDatabase) -> None:
             SELECT e, arg_max(cls, (n, cls))::UTINYINT AS cls, max(n) >= 1000000 AS told
             FROM evidence GROUP BY e
         ) c LEFT JOIN (
-            SELECT e, (sum(n) - max(n)) * {_MIXED} >= sum(n) AS mixed FROM (
-                SELECT e, CASE {group} END AS kind, sum(n) AS n FROM evidence GROUP BY e, kind
+            SELECT e, (sum(n) - max(n)) * CASE WHEN bool_or(one) THEN {_MIXED_WORD} ELSE {_MIXED} END
+                >= sum(n) AS mixed
+            FROM (
+                SELECT evidence.e AS e, NOT contains(label, ' ') AS one,
+                       CASE WHEN NOT contains(label, ' ') AND cls = {CODE["place"]} THEN -1
+                            {group} END AS kind,
+                       sum(n) AS n
+                FROM evidence JOIN entities USING (e) GROUP BY ALL
             ) WHERE kind IS NOT NULL GROUP BY e
         ) m ON m.e = c.e
     """)

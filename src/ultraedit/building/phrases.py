@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ultraedit.building.articles import takes_article
+from ultraedit.building.articles import is_sentence_case, takes_article
 
 _PLAIN_CLASSES = frozenset({"substance", "disease", "taxon", "language", "year", "number"})
 _AT = re.compile(r"^[a-z ]+ at the \d")
-# "Grand tourer": a common noun under a capital letter, or a name; quotation marks suit both
-_SENTENCE_CASE = re.compile(r"^[A-Z][a-zà-ÿ-]+(?: [a-zà-ÿ'-]+)+$")
+
+
+_SCRIPTURES = frozenset({"Bible", "Quran", "Koran", "Talmud", "Torah"})
 
 
 @lru_cache(maxsize=200_000)
@@ -24,6 +25,8 @@ def mention(label: str, cls: str) -> str | None:
 
     None where it is not known whether English puts "the" before it.
     """
+    if cls == "work" and label in _SCRIPTURES:
+        return f"the {label}"
     quoted = label.startswith(("'", "“", "‘", "«"))
     # a title that ends in a mark of its own would end the sentence
     if (cls == "work" or label.endswith(("?", "!", "..."))) and cls != "person" and not quoted:
@@ -33,10 +36,15 @@ def mention(label: str, cls: str) -> str | None:
         return None
     if the:
         return f"the {label}"
-    common = label == label.lower() and label[0].isalpha() and not _AT.search(label)
-    if cls in ("any", "concept") and _SENTENCE_CASE.search(label):
-        common = True
-    return f'"{label}"' if common and cls not in _PLAIN_CLASSES and cls != "person" else label
+    return f'"{label}"' if is_common(label, cls) else label
+
+
+def is_common(label: str, cls: str) -> bool:
+    """Whether the label is a common noun, or may be one: mentioned in quotation marks, not used."""
+    if cls in ("any", "concept") and is_sentence_case(label):
+        return True
+    lower = label == label.lower() and label[0].isalpha() and not _AT.search(label)
+    return lower and cls not in _PLAIN_CLASSES and cls not in ("person", "work")
 
 
 _PLURAL = re.compile(
@@ -46,6 +54,15 @@ _PLURAL = re.compile(
     r"Rapids|Caves|Games|Olympics|Awards|Championships|Twins|Brothers|Sisters|Boys|Girls|Gardens|"
     r"Armed Forces|"
     r"Marshes|Straits|Ruins|Baths|Towers)$"
+)
+# "The Dubliners", "the Chicago Bulls", "field equations": nothing tells "was" from "were" here, so
+# neither is used
+_LOOKS_PLURAL = re.compile(
+    r"^[Tt]he \S.*[^\Wius0-9]s$|^the (?:[a-z]+ )*[a-z]+[^\Wius]s of |^\"(?:.* )?[a-z]+[^\Wius]s\"$"
+)
+_ONE_BODY = re.compile(
+    r"\b(?:States|Netherlands|Nations|Emirates|Philippines|Bahamas|Maldives|Seychelles|Congress|"
+    r"News|Times|Headquarters|Series|Corps|Studies|Sciences|Arts|Sports|Services|Works|Press)$"
 )
 _AGREE = (
     ("is {s}", "are {s}"),
@@ -75,6 +92,8 @@ def fill(wording: str, named: str) -> str | None:
         if agreed is None:
             return None
         wording = agreed
+    elif _LOOKS_PLURAL.match(named) and not _ONE_BODY.search(named) and _plural(wording) != wording:
+        return None
     text = wording.replace("{s}", named)
     if text[0].islower():
         # a sentence begins with a capital; a label is never changed

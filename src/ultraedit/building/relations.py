@@ -35,6 +35,16 @@ class Relation:
     """Changes over time: may be the subject of an update."""
     skip: str | None = None
     """Why nothing is asked with it."""
+    titles: bool = False
+    """Its subjects of no known class are works, and stand in quotation marks."""
+    common: bool = False
+    """Reads well of a common noun in quotation marks; with other relations those are left out."""
+    never: tuple[str, ...] = ()
+    """Classes of subjects that the wordings do not suit."""
+    refuse_subject: str | None = None
+    """A pattern of subjects that the wordings do not suit, in RE2's syntax."""
+    refuse_answer: str | None = None
+    """A pattern of answers that the wordings do not suit, or that are plain mistakes."""
     own: bool = True
     """Worded by hand (False: made from the label)."""
 
@@ -48,7 +58,10 @@ class Relation:
 
 
 _TYPES = re.compile(r"^(\w+) > (\w+)$")
-_FIELDS = {"label", "types", "ask", "fill", "noun", "many", "mutable", "skip"}
+_FIELDS = {
+    "label", "types", "ask", "fill", "noun", "many", "mutable", "skip",
+    "titles", "common", "never", "refuse_subject", "refuse_answer",
+}  # fmt: skip
 
 
 def _lines(block: str) -> tuple[str, ...]:
@@ -60,6 +73,9 @@ def _parse(pid: str, entry: dict, file: str) -> tuple[Relation, tuple[str, ...]]
     if "skip" in entry:
         return Relation(pid, labels[0], skip=entry["skip"]), labels
     match = _TYPES.match(entry["types"])
+    never = tuple(entry.get("never", "").split())
+    if unknown := set(never) - set(CODE):
+        raise DataError(f"{file}: {pid} is never asked of {sorted(unknown)}; those are no classes.")
     if match is None or match[1] not in CODE or match[2] not in CODE:
         raise DataError(f"{file}: {pid} has types {entry['types']!r}; write 'class > class'.")
     ask, cloze = {"any": _lines(entry["ask"])}, {"any": _lines(entry["fill"])}
@@ -68,6 +84,8 @@ def _parse(pid: str, entry: dict, file: str) -> tuple[Relation, tuple[str, ...]]
     relation = Relation(
         pid, labels[0], match[1], match[2], ask, cloze,
         entry.get("noun"), entry.get("many", False), entry.get("mutable", False),
+        titles=entry.get("titles", False), common=entry.get("common", False), never=never,
+        refuse_subject=entry.get("refuse_subject"), refuse_answer=entry.get("refuse_answer"),
     )  # fmt: skip
     return relation, labels
 
