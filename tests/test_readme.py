@@ -37,12 +37,10 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "loc": "Is snow cold?",
         "loc_ans": "yes",
     }
-    (tmp_path / "zsre_3k.json").write_text(
-        json.dumps(
-            [
-                {**row, "src": f"No {i} is", "rephrase": f"So {i} is", "alt": "x"}
-                for i in range(1000)
-            ]
+    (tmp_path / "zsre.jsonl").write_text(
+        "".join(
+            json.dumps({**row, "src": f"No {i} is", "rephrase": f"So {i} is", "alt": "x"}) + "\n"
+            for i in range(2000)
         )
     )
     monkeypatch.setattr("ultraedit.model.smollm2.smollm2_folder", lambda: model)
