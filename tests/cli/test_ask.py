@@ -30,7 +30,8 @@ def test_an_edited_model_is_asked_as_it_was_edited(
     edited = run("edit", tiny, "Who?", "Ann", "--format", form, "--out", out, "--json").json
     asked = run("ask", out, "Who?", "--compare", tiny, "--json").json
     assert asked["format"] == form
-    assert asked["answer"] == edited["after"] and asked["base_answer"] == edited["before"]
+    assert asked["answer"] == edited["after"]
+    assert asked["base_answer"].startswith(edited["before"])  # a receipt shows the beginning
 
 
 def test_both_answers_are_named(tiny: Path, run: Run) -> None:
