@@ -15,7 +15,7 @@ from ultraedit import facts_path
 LIFE = Path(__file__).parent.parent.parent / "benchmarks" / "life.py"
 
 
-@pytest.mark.timeout(900)  # it loads the model seven times
+@pytest.mark.timeout(1800)  # it loads the model seven times
 def test_100_edits_2_kills_half_undone_and_exported(tmp_path: Path) -> None:
     """`benchmarks/life.py` at a twentieth of its usual size; its own process starts and kills the others."""
     threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
