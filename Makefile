@@ -12,9 +12,9 @@ TORCH := torch==2.13.0
 demo: $(VENV)/run.stamp
 	$(BIN)/ultraedit demo --out demo-out --overwrite
 
-# One process a core; a file's tests stay in one process.
+# One process a core, four at most; the tests of a file stay in one process.
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
