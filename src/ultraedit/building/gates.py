@@ -11,6 +11,7 @@ from ultraedit.building.articles import PLAIN_END
 from ultraedit.building.classes import CODE
 from ultraedit.building.config import BuildConfig
 from ultraedit.building.database import WorkDatabase
+from ultraedit.building.phrases import PLAIN_CLASSES
 
 _NORM = "' ' || trim(regexp_replace(lower(label), '[^\\p{L}\\p{N}]+', ' ', 'g')) || ' '"
 # Latin letters, digits, marks, punctuation, signs and blanks, with at least one letter or digit
@@ -31,7 +32,7 @@ _OFFICE = (
 )
 # what `phrases.is_common` puts in quotation marks: "zinc", "Roman fort"; a title may look like the
 # latter
-_PLAIN = ["substance", "disease", "taxon", "language", "year", "number", "person", "work"]
+_PLAIN = sorted({*PLAIN_CLASSES, "person", "work"})
 _COMMON = (
     f"(coalesce(sc.cls, 0) NOT IN ({', '.join(str(CODE[name]) for name in _PLAIN)}) "
     "AND sn.label = lower(sn.label) AND regexp_matches(sn.label, '^\\p{{L}}') "

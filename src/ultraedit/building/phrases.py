@@ -12,10 +12,8 @@ from functools import lru_cache
 
 from ultraedit.building.articles import is_sentence_case, takes_article
 
-_PLAIN_CLASSES = frozenset({"substance", "disease", "taxon", "language", "year", "number"})
+PLAIN_CLASSES = frozenset({"substance", "disease", "taxon", "language", "year", "number"})
 _AT = re.compile(r"^[a-z ]+ at the \d")
-
-
 _SCRIPTURES = frozenset({"Bible", "Quran", "Koran", "Talmud", "Torah"})
 
 
@@ -44,7 +42,7 @@ def is_common(label: str, cls: str) -> bool:
     if cls in ("any", "concept") and is_sentence_case(label):
         return True
     lower = label == label.lower() and label[0].isalpha() and not _AT.search(label)
-    return lower and cls not in _PLAIN_CLASSES and cls not in ("person", "work")
+    return lower and cls not in PLAIN_CLASSES and cls not in ("person", "work")
 
 
 _PLURAL = re.compile(

@@ -23,7 +23,7 @@ from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Calibration, Statistics, Turn, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import find_structure
-from ultraedit.model.generate import answer, says, stop_token_ids
+from ultraedit.model.generate import answer, as_text, says, stop_token_ids
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
@@ -189,7 +189,7 @@ class Editor:
         receipt = self.edit_turn([record], with_rephrases=True).receipts[0]
         stop = stop_token_ids(self.model, self.tokenizer)
         if receipt.learned and says(self.model, ids, wanted, stop):  # one forward, not one a token
-            after = str(self.tokenizer.decode(wanted, skip_special_tokens=True)).strip()
+            after = as_text(self.tokenizer, wanted)
         else:
             after = self._generate([prompt])[0]
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)

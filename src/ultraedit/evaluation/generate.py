@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ultraedit.evaluation.forward import Forward, pad_left
-from ultraedit.model.generate import stop_token_ids
+from ultraedit.model.generate import as_text, stop_token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,5 +112,5 @@ class Generator:
         return before or "\n" in last.lstrip()
 
     def _text(self, ids: Sequence[int], first_line: bool) -> str:
-        text = str(self._tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        text = as_text(self._tokenizer, ids)
         return text.partition("\n")[0].strip() if first_line else text

@@ -39,17 +39,21 @@ def greedy_ids(
     return results
 
 
+def _device(model: PreTrainedModel) -> torch.device:
+    return model.get_input_embeddings().weight.device  # type: ignore[return-value]
+
+
 def _greedy_batch(
     model: PreTrainedModel, prompts: list[list[int]], max_new_tokens: int, stop_ids: frozenset[int]
 ) -> list[list[int]]:
-    device = model.get_input_embeddings().weight.device  # type: ignore[union-attr]
+    device = _device(model)
     width = max(len(p) for p in prompts)
     ids = torch.zeros(len(prompts), width, dtype=torch.long)
     mask = torch.zeros(len(prompts), width, dtype=torch.long)
     for i, prompt in enumerate(prompts):
         ids[i, width - len(prompt) :] = torch.tensor(prompt)
         mask[i, width - len(prompt) :] = 1
-    ids, mask = ids.to(device), mask.to(device)  # type: ignore[assignment]
+    ids, mask = ids.to(device), mask.to(device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.get_decoder().config)
     out: list[list[int]] = [[] for _ in prompts]
@@ -81,8 +85,7 @@ def says(
     model: PreTrainedModel, prompt: list[int], answer: list[int], stop_ids: frozenset[int]
 ) -> bool:
     """Whether the greedy answer to `prompt` is `answer` and nothing more: one forward in place of one a token."""
-    device = model.get_input_embeddings().weight.device  # type: ignore[union-attr]
-    ids = torch.tensor([[*prompt, *answer]]).to(device)  # type: ignore[arg-type]
+    ids = torch.tensor([[*prompt, *answer]]).to(_device(model))
     hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
     *said, end = head_logits(model, hidden[0, len(prompt) - 1 :]).argmax(-1).tolist()
     return said == answer and end in stop_ids
@@ -109,4 +112,9 @@ def answer(
     generated = greedy_ids(
         model, encoded, max_new_tokens, stop_token_ids(model, tokenizer), batch_size
     )
-    return [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in generated]
+    return [as_text(tokenizer, ids) for ids in generated]
+
+
+def as_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """An answer's tokens as they are shown: without special tokens, stripped."""
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
