@@ -9,9 +9,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
+from ultraedit.model.batch import make_batch
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import greedy_ids, says
-from ultraedit.model.stack import Stack, make_batch
+from ultraedit.model.stack import Stack
+from ultraedit.model.trace import trace
+from ultraedit.model.weights import edited_weights
 
 # family -> (path of the blocks, [(map inside a block, role, d_in, d_out)])
 GATED = [
@@ -88,6 +91,54 @@ def test_trunk_is_the_input_of_the_first_edited_block(family_model: PreTrainedMo
     handle.remove()
     trunk = stack.trunk(batch)
     torch.testing.assert_close(trunk[batch.mask], seen[0][batch.mask], atol=1e-6, rtol=1e-6)
+
+
+def test_tokens_that_all_rows_begin_with_are_run_once(family_model: PreTrainedModel) -> None:
+    """Trunk, keys, gradients and probabilities are those of running them row by row."""
+    begin = list(range(20, 30))
+    pairs = [([*begin, 5, 6, 7, 8], [9, 10]), ([*begin, 11], [13]), ([*begin, 3, 2], [4, 5, 6])]
+    pairs += [([*begin, 7], [8, 9, 10])]  # nothing but shared tokens lies in the second's prefix
+    config = family_model.get_decoder().config
+    if getattr(config, "sliding_window", None):
+        config.sliding_window = 64  # a window shorter than the rows would share nothing
+    structure = find_structure(family_model)
+    stack = Stack(family_model, structure, 2)
+    stack.check()
+    weights = edited_weights(family_model, structure.projections[-1:])
+    once, each = stack.batch(pairs, range(4)), make_batch(pairs, range(4))
+    assert (len(once.shared), len(each.shared)) == (8, 0)
+    trunks = stack.trunk(once), stack.trunk(each)
+    close(trunks[0][once.mask], trunks[1][each.mask])
+    with_prefix = stack.prefix(once, trunks[0])
+    found = (
+        trace(stack, weights, once, trunks[0], "sum", with_prefix),
+        trace(stack, weights, each, trunks[1], "sum"),
+    )
+    for a, b in zip(found[0].keys + found[0].grads, found[1].keys + found[1].grads, strict=True):
+        close(a, b)
+    close(found[0].log_probs, found[1].log_probs)
+
+
+def test_shared_tokens_are_run_for_one_row(family_model: PreTrainedModel) -> None:
+    structure = find_structure(family_model)
+    stack = Stack(family_model, structure, 2)
+    begin = list(range(20, 28))
+    pairs = [([*begin, 5, 6], [9]), ([*begin, 11, 4], [13]), ([*begin, 3, 2], [6])]
+    seen: list[int] = []
+    handle = structure.blocks[0].register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(
+            (args[0] if args else kwargs["hidden_states"]).shape[:-1].numel()
+        ),
+        with_kwargs=True,
+    )
+    stack.trunk(stack.batch(pairs, range(3)))
+    handle.remove()
+    windowed = stack.share < 10
+    assert seen == ([30] if windowed else [8, 6])
+
+
+def close(a: torch.Tensor, b: torch.Tensor) -> None:
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("preset", ["default", "fast"])

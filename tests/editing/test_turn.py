@@ -16,7 +16,7 @@ from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.method import Method
 from ultraedit.editing.state import statistics_from_tensors, statistics_tensors
-from ultraedit.model.stack import make_batch
+from ultraedit.model.batch import make_batch
 from ultraedit.model.text import encode_pair
 from ultraedit.model.trace import trace
 

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ultraedit.model.stack import Batch, Stack, make_batch
+from ultraedit.model.batch import Batch, make_batch
+from ultraedit.model.stack import Stack
 
 Ids = tuple[list[int], list[int]]
 

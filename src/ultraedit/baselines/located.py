@@ -24,7 +24,8 @@ from ultraedit.data.bundled import anchor_text
 from ultraedit.data.record import Record
 from ultraedit.editing.assemble import where
 from ultraedit.errors import ConfigError, DataError
-from ultraedit.model.stack import Batch, Stack
+from ultraedit.model.batch import Batch
+from ultraedit.model.stack import Stack
 from ultraedit.model.text import Form
 from ultraedit.model.trace import text_keys
 

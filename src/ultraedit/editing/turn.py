@@ -19,7 +19,8 @@ from ultraedit.core.statistics import Moments, PublishedMoments, WhitenedMoments
 from ultraedit.core.values import displacement_values, published_values, scale_gradients
 from ultraedit.editing.method import Method
 from ultraedit.errors import NumericalError
-from ultraedit.model.stack import Batch, Stack, make_batch, make_batches
+from ultraedit.model.batch import Batch
+from ultraedit.model.stack import Stack
 from ultraedit.model.trace import Trace, TrunkCache, trace
 from ultraedit.model.weights import EditedWeight
 
@@ -157,7 +158,7 @@ class TurnEngine:
 
     def _batches(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Batch]:
         if not self.method.published:
-            return make_batches(pairs, self.micro_batch, self.stack.device)
+            return self.stack.batches(pairs, self.micro_batch)
         # as released: sorted by the length of prompt and answer together, longest first, in tens
         order = sorted(
             range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]), reverse=True
@@ -166,7 +167,7 @@ class TurnEngine:
             order[k : k + PUBLISHED_MICRO_BATCH]
             for k in range(0, len(order), PUBLISHED_MICRO_BATCH)
         ]
-        return [make_batch([pairs[i] for i in g], g, self.stack.device) for g in groups]
+        return [self.stack.batch([pairs[i] for i in g], g) for g in groups]
 
     def _trace(self, cache: TrunkCache, index: int, batch: Batch) -> Trace:
         loss = "batch_mean" if self.method.published else "sum"

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ultraedit.errors import DataError
 from ultraedit.evaluation.scorer import TokenScores, read_logits
-from ultraedit.model.stack import make_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from ultraedit.evaluation.text import Pair
-    from ultraedit.model.stack import Batch, Stack
+    from ultraedit.model.batch import Batch
+    from ultraedit.model.stack import Stack
 
 
 class FrozenScorer:
@@ -56,7 +56,7 @@ class FrozenScorer:
         new = [pair for pair in distinct if pair not in self._kept]
         for chosen in (*self._batches(known), *self._batches(new)):
             ids = [(list(pair.prompt), list(pair.target)) for pair in chosen]
-            batch = make_batch(ids, range(len(ids)), self.stack.device)
+            batch = self.stack.batch(ids, range(len(ids)))
             hidden = self.stack.top(batch, self._trunk(chosen, batch))[batch.answers]
             values, choices = read_logits(self.stack.head, hidden, batch.labels[batch.answers])
             start = 0

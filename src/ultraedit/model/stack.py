@@ -4,10 +4,8 @@ Nothing below the first edited block ever changes, so its output is computed onc
 calling the model's own forward with some blocks replaced by pass-throughs: masks, rotary tables, embedding scales,
 soft caps and head biases all stay the family's own, and nothing of any family is written again here.
 
-A batch is laid out so that all its rows end in the same column.  The last columns, as many as its longest answer
-has tokens, are the suffix; what lies before is the prefix.  Nothing in the prefix needs a gradient, because every
-answer token stands in the suffix, so only the suffix is ever differentiated.  Nothing else is padded: a row with a
-short answer has the end of its prompt in the suffix.
+How a batch is laid out in columns is `model.batch`'s business: a prefix without gradient, a suffix with, and in front
+the tokens that all rows share, which are run once.
 """
 
 from __future__ import annotations
@@ -15,93 +13,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from ultraedit.errors import ModelError
+from ultraedit.model.batch import SHARED_LEAST, Batch, make_batch, make_batches
 from ultraedit.model.find import Structure
 
 TRUNK_TOKENS = 512
 """Tokens run together through the trunk.  Measured on a 2-core CPU: fewer or more are slower (docs/lab-notes.md)."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Some prompts and answers in the split layout.  B rows; P prefix columns; T suffix columns."""
-
-    rows: Int[Tensor, " B"]
-    """Which pair of the caller's list each row is."""
-    prefix_ids: Int[Tensor, "B P"]
-    suffix_ids: Int[Tensor, "B T"]
-    """The last T tokens of prompt and answer, the answer's last token left out."""
-    labels: Int[Tensor, "B T"]
-    mask: Bool[Tensor, "B P+T"]
-    positions: Int[Tensor, "B P+T"]
-
-    lengths: tuple[int, ...]
-    """Tokens of each row, padding left out."""
-    answers: tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
-    """Row and suffix column of every answer token, edit by edit: an index, so that no shape hangs on data."""
-
-    @property
-    def tokens(self) -> int:
-        return sum(self.lengths)
-
-
-def make_batch(
-    pairs: Sequence[tuple[list[int], list[int]]],
-    rows: Sequence[int],
-    device: torch.device | str = "cpu",
-) -> Batch:
-    """Lay out (prompt ids, answer ids) pairs.  Prompts and answers hold at least one token each."""
-    B = len(pairs)
-    T = max(len(t) for _, t in pairs)
-    P = max(max(_length(pair) for pair in pairs) - T, 1)
-    ids = torch.zeros(B, P + T, dtype=torch.long)
-    mask = torch.zeros(B, P + T, dtype=torch.bool)
-    labels = torch.zeros(B, T, dtype=torch.long)
-    for i, (prompt, target) in enumerate(pairs):
-        start = P + T - _length((prompt, target))
-        ids[i, start:] = torch.tensor([*prompt, *target[:-1]])
-        mask[i, start:] = True
-        labels[i, T - len(target) :] = torch.tensor(target)
-    positions = (mask.long().cumsum(1) - 1).clamp(min=0)
-    cells = [(i, T - len(t) + j) for i, (_, t) in enumerate(pairs) for j in range(len(t))]
-    row, column = torch.tensor(cells).T.contiguous().to(device)
-    return Batch(
-        torch.tensor(rows),
-        *(x.to(device) for x in (ids[:, :P], ids[:, P:], labels, mask, positions)),
-        lengths=tuple(_length(pair) for pair in pairs),
-        answers=(row, column),
-    )
-
-
-def make_batches(
-    pairs: Sequence[tuple[list[int], list[int]]], size: int, device: torch.device | str = "cpu"
-) -> list[Batch]:
-    """Micro-batches of at most `size` rows whose answers have one length, longest first.
-
-    With one length the suffix holds the answer columns and nothing else, so what is run again in every step of a
-    turn, and what is not, does not depend on the batch an edit is in.
-    """
-    order = sorted(range(len(pairs)), key=lambda i: (-len(pairs[i][1]), -_length(pairs[i]), i))
-    groups = groupby(order, key=lambda i: len(pairs[i][1]))
-    chunks = [g[k : k + size] for g in (list(g) for _, g in groups) for k in range(0, len(g), size)]
-    return [make_batch([pairs[i] for i in chunk], chunk, device) for chunk in chunks]
-
-
-def _length(pair: tuple[list[int], list[int]]) -> int:
-    """Tokens that are run: the answer's last one is only predicted."""
-    return len(pair[0]) + len(pair[1]) - 1
-
-
 Prefix = dict[int, tuple[Tensor, Tensor]]
 """Keys and values of a batch's prefix columns in each block from the first edited one on."""
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What the trunk makes of the tokens that a batch's rows share."""
+
+    ids: tuple[int, ...]
+    states: Prefix
+    """Of the trunk's blocks, one row."""
+    hidden: Float[Tensor, "1 L d"]
+    """Input of block `first`."""
+
+    def begin(self, length: int) -> _Shared:
+        """The same of the first tokens only: a causal model's states do not depend on what follows."""
+        if length == len(self.ids):
+            return self
+        states = {i: (k[..., :length, :], v[..., :length, :]) for i, (k, v) in self.states.items()}
+        return _Shared(self.ids[:length], states, self.hidden[:, :length])
 
 
 class _PrefixFinished(Exception):  # noqa: N818 - not an error
@@ -109,15 +55,12 @@ class _PrefixFinished(Exception):  # noqa: N818 - not an error
 
 
 class _PrefixCache(DynamicCache):
-    """Writes keys and values down, once, and stops the run at the last block's: its output is used by nothing.
+    """Writes keys and values down, and ends the run at the block where nothing that follows is used."""
 
-    Nothing came before the prefix, so what a block hands over is all that it reads.
-    """
-
-    def __init__(self, config: PreTrainedConfig, last: int) -> None:
+    def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config=config)
-        self.last = last
         self.states: Prefix = {}
+        self.end: int | None = None
 
     def update(
         self,
@@ -127,10 +70,11 @@ class _PrefixCache(DynamicCache):
         *args: object,
         **kwargs: object,
     ) -> tuple[Tensor, Tensor]:
-        self.states[layer_idx] = (key_states, value_states)
-        if layer_idx == self.last:
+        found = super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        self.states[layer_idx] = found
+        if layer_idx == self.end:
             raise _PrefixFinished
-        return key_states, value_states
+        return found
 
 
 class Stack:
@@ -142,10 +86,26 @@ class Stack:
         self.blocks = structure.blocks
         self.first = first
         self._tuples = self._blocks_return_tuples()
+        self._shared: _Shared | None = None
+        window = getattr(self.decoder.config, "sliding_window", None)
+        self.share = 0 if first == 0 else int(window or 2**62)
+        """Columns up to which leading tokens that a batch's rows have in common are run once.
+
+        Rows of unequal length have a gap behind them, which a sliding window would count.  Where the first block is
+        an edited one there is no trunk to spare.
+        """
 
     @property
     def device(self) -> torch.device:
         return next(self.decoder.parameters()).device
+
+    def batch(self, pairs: Sequence[tuple[list[int], list[int]]], rows: Sequence[int]) -> Batch:
+        """`make_batch` for this model."""
+        return make_batch(pairs, rows, self.device, self.share)
+
+    def batches(self, pairs: Sequence[tuple[list[int], list[int]]], size: int) -> list[Batch]:
+        """`make_batches` for this model."""
+        return make_batches(pairs, size, self.device, self.share)
 
     # -- the three parts -------------------------------------------------------------------------
 
@@ -166,33 +126,58 @@ class Stack:
         stubs = dict.fromkeys(range(self.first, len(self.blocks)), _pass_through)
         stubs[self.first] = keep
         ids = torch.cat([batch.prefix_ids, batch.suffix_ids], 1)
-        lengths = torch.tensor(batch.lengths, device=ids.device)
+        skip = len(batch.shared)
+        shared = self._share(batch.shared, stubs, kept)
+        lengths = [length - skip for length in batch.lengths]
         found: Tensor | None = None
         with self._stubbed(stubs):
-            for chunk in _trunk_chunks(batch.lengths):
-                row, column = (c.to(ids.device) for c in _cells(batch.lengths, chunk))
-                width = max(batch.lengths[chunk])
-                packed = ids.new_zeros(chunk.stop - chunk.start, width)
-                here, shift = row - chunk.start, ids.shape[1] - lengths[row]
-                packed[here, column] = ids[row, column + shift]
-                self._decode(packed)
+            for chunk in _trunk_chunks(lengths):
+                row, place = (c.to(ids.device) for c in _cells(lengths, chunk))
+                column = batch.columns(row, place + skip)
+                packed = ids.new_zeros(chunk.stop - chunk.start, max(lengths[chunk]))
+                here = row - chunk.start
+                packed[here, place] = ids[row, column]
+                self._decode(packed, cache=self._begun(shared, len(packed)))
                 hidden = kept.pop()
                 if found is None:
                     found = hidden.new_zeros(*ids.shape, hidden.shape[-1])
-                found[row, column + shift] = hidden[here, column]
+                found[row, column] = hidden[here, place]
         assert found is not None  # a batch has rows
+        if shared is not None:
+            found[:, :skip] = shared.hidden
         return found
 
     @torch.no_grad()
     def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
         """What the answer columns read of the prefix columns in the top blocks, under the weights of now."""
-        P = batch.prefix_ids.shape[1]
-        cache = _PrefixCache(self.decoder.config, len(self.blocks) - 1)
+        B, P, L = len(batch.rows), batch.prefix_ids.shape[1], len(batch.shared)
+        if L == 0:
+            return self._prefix(batch, trunk, slice(0, B), slice(0, P), {})
+        once = self._prefix(batch, trunk, slice(0, 1), slice(0, L), {})
+        states = {i: (_repeat(k, B), _repeat(v, B)) for i, (k, v) in once.items()}
+        return self._prefix(batch, trunk, slice(0, B), slice(L, P), states) if P > L else states
+
+    def _prefix(
+        self,
+        batch: Batch,
+        trunk: Float[Tensor, "B C d"],
+        rows: slice,
+        columns: slice,
+        before: Prefix,
+    ) -> Prefix:
+        """Keys and values of all columns up to the last of `columns`, given those `before` them."""
+        cache = _PrefixCache(self.decoder.config)
+        self._pretend_cached(cache, trunk, columns.start, before)
+        cache.end = len(self.blocks) - 1
         with suppress(_PrefixFinished):
             self._run_top(
-                batch.prefix_ids, trunk[:, :P], batch.mask[:, :P], batch.positions[:, :P], cache
+                batch.prefix_ids[rows, columns],
+                trunk[rows, columns],
+                batch.mask[rows, : columns.stop],
+                batch.positions[rows, columns],
+                cache,
             )
-        return cache.states
+        return {i: states for i, states in cache.states.items() if i >= self.first}
 
     def top(
         self, batch: Batch, trunk: Float[Tensor, "B C d"], prefix: Prefix | None = None
@@ -206,9 +191,7 @@ class Stack:
         states = self.prefix(batch, trunk) if prefix is None else prefix
         cache = DynamicCache(config=self.decoder.config)
         with torch.no_grad():
-            self._pretend_cached(cache, trunk, P)
-            for index, (keys, values) in states.items():
-                cache.update(keys, values, index)
+            self._pretend_cached(cache, trunk, P, states)
         return self._run_top(
             batch.suffix_ids, trunk[:, P:], batch.mask, batch.positions[:, P:], cache
         )
@@ -247,14 +230,45 @@ class Stack:
         with self._stubbed(stubs):
             return self._decode(ids, mask, positions, cache)
 
-    def _pretend_cached(self, cache: DynamicCache, like: Tensor, length: int) -> None:
-        """Give the blocks that were skipped an empty-valued cache of the right length.
+    def _pretend_cached(
+        self, cache: DynamicCache, like: Tensor, length: int, states: Prefix
+    ) -> None:
+        """Fill a cache with `length` columns: the top blocks' own, and blanks for the blocks that are skipped.
 
         Masks are sized by the first cache layer of each kind, which lies in the trunk.
         """
+        if length == 0:
+            return
         blank = torch.zeros(1, 1, length, 1, dtype=like.dtype, device=like.device)
         for index in range(self.first):
             cache.update(blank, blank, index)
+        for index, (keys, values) in states.items():
+            cache.update(keys, values, index)
+
+    def _share(
+        self,
+        ids: tuple[int, ...],
+        stubs: dict[int, Callable[[Tensor], Tensor]],
+        kept: list[Tensor],
+    ) -> _Shared | None:
+        """The trunk's states of tokens that all rows begin with.  Kept from batch to batch: the trunk is frozen."""
+        if not ids:
+            return None
+        if self._shared is None or self._shared.ids[: len(ids)] != ids:
+            cache = _PrefixCache(self.decoder.config)
+            with self._stubbed(stubs):
+                self._decode(torch.tensor([ids], device=self.device), cache=cache)
+            self._shared = _Shared(ids, cache.states, kept.pop())
+        return self._shared.begin(len(ids))
+
+    def _begun(self, shared: _Shared | None, rows: int) -> DynamicCache | None:
+        """A cache for `rows` rows that has seen the shared tokens."""
+        if shared is None:
+            return None
+        cache = DynamicCache(config=self.decoder.config)
+        for index, (keys, values) in shared.states.items():
+            cache.update(_repeat(keys, rows), _repeat(values, rows), index)
+        return cache
 
     @contextmanager
     def _stubbed(self, stubs: dict[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
@@ -300,9 +314,21 @@ class Stack:
         embeddings = self.decoder.get_input_embeddings()
         vocab = int(embeddings.weight.shape[0])  # type: ignore[union-attr]
         generator = torch.Generator().manual_seed(0)
-        draw = torch.randint(0, vocab, (10,), generator=generator).tolist()
-        pairs = [(draw[:5], draw[5:7]), (draw[7:9], draw[9:])]
-        batch = make_batch(pairs, [0, 1], self.device)
+        draw = torch.randint(0, vocab, (SHARED_LEAST + 10,), generator=generator).tolist()
+        pairs = [(draw[:5], draw[5:7]), (draw[7:9], draw[9:10])]
+        wrong = self._compare(pairs)
+        if wrong is not None:
+            raise ModelError(
+                f"{type(self.model).__name__} {wrong}, so it cannot be edited by this version."
+            )
+        begin = draw[10:]
+        self.shares = (
+            self._compare([([*begin, *prompt], target) for prompt, target in pairs]) is None
+        )
+
+    def _compare(self, pairs: Sequence[tuple[list[int], list[int]]]) -> str | None:
+        """What is wrong with running these in parts; None where it gives the model's own logits."""
+        batch = self.batch(pairs, range(len(pairs)))
         try:
             split = self.head(self.top(batch, self.trunk(batch))[batch.answers])
             whole = self.model(
@@ -313,17 +339,15 @@ class Stack:
             ).logits[:, batch.prefix_ids.shape[1] :][batch.answers]
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise ModelError(
-                f"{type(self.model).__name__} cannot be run in parts ({why}), so it cannot be edited by this version."
-            ) from error
+            return f"cannot be run in parts ({why})"
         spread = float(whole.float().std()) + 1e-6
         error = float((split.float() - whole.float()).abs().max())
         tolerance = 0.2 if whole.dtype in (torch.bfloat16, torch.float16) else 2e-3
-        if not error <= tolerance * max(spread, 1.0):
-            raise ModelError(
-                f"{type(self.model).__name__} gives other logits when its blocks are run in parts "
-                f"(largest difference {error:.3g}), so it cannot be edited by this version."
-            )
+        if error <= tolerance * max(spread, 1.0):
+            return None
+        return (
+            f"gives other logits when its blocks are run in parts (largest difference {error:.3g})"
+        )
 
 
 def head_logits(model: PreTrainedModel, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
@@ -360,6 +384,11 @@ def _cells(lengths: Sequence[int], chunk: slice) -> tuple[Int[Tensor, " n"], Int
     cells = [(i, j) for i in range(chunk.start, chunk.stop) for j in range(lengths[i])]
     row, column = torch.tensor(cells).T
     return row, column
+
+
+def _repeat(states: Tensor, rows: int) -> Tensor:
+    """One row's keys or values for many rows, without copying."""
+    return states.expand(rows, *states.shape[1:])
 
 
 def _pass_through(hidden: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ultraedit.core.labels import score_labels
-from ultraedit.model.stack import Batch, Prefix, Stack
+from ultraedit.model.batch import Batch
+from ultraedit.model.stack import Prefix, Stack
 from ultraedit.model.weights import EditedWeight
 
 LossKind = Literal["sum", "batch_mean"]

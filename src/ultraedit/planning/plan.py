@@ -19,9 +19,10 @@ from ultraedit.editing.calibrate import measure
 from ultraedit.editing.method import Method
 from ultraedit.editing.turn import Calibration, Statistics, TurnEngine
 from ultraedit.errors import ConfigError
+from ultraedit.model.batch import Batch
 from ultraedit.model.find import Structure, find_structure
 from ultraedit.model.select import select_projections
-from ultraedit.model.stack import Batch, Prefix, Stack
+from ultraedit.model.stack import Prefix, Stack
 from ultraedit.model.trace import Trace, TrunkCache
 from ultraedit.model.weights import EditedWeight, edited_weights
 from ultraedit.planning.fourbit import quantise
@@ -227,9 +228,11 @@ def _late_turn(
     prompt = (
         workload.tokens_per_edit - workload.answer_tokens + 1
     )  # the last answer token is not run
-    pair = ([1] * prompt, [1] * workload.answer_tokens)
     turn = workload.turn
-    engine.run([pair] * turn, range(turn), [workload.answer_tokens] * turn, statistics)
+    pairs = [  # each begins otherwise: nothing of a raw prompt is shared
+        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn)
+    ]
+    engine.run(pairs, range(turn), [workload.answer_tokens] * turn, statistics)
 
 
 def _assign_metrics(memory: LiveBytes, metrics: Sequence[DenseMetric | SketchMetric]) -> None:

@@ -13,7 +13,7 @@ from ultraedit.data.bundled import drift_text
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.receipt import Receipt
 from ultraedit.errors import WorkspaceError
-from ultraedit.model.stack import Batch, make_batches
+from ultraedit.model.batch import Batch
 from ultraedit.model.text import encode_pair
 from ultraedit.model.trace import trace
 from ultraedit.model.weights import originals
@@ -43,7 +43,7 @@ class Canary:
         ids = list(found)[:tokens]  # type: ignore[arg-type]
         windows = [ids[k : k + WINDOW] for k in range(0, len(ids), WINDOW)]
         pairs = [(w[:1], w[1:]) for w in windows if len(w) > 1]
-        self._batches = make_batches(pairs, WINDOWS_AT_ONCE, stack.device)
+        self._batches = stack.batches(pairs, WINDOWS_AT_ONCE)
         self._trunks = [stack.trunk(b) for b in self._batches]
         with originals(editor.weights):
             self._before = self._loss()
@@ -163,7 +163,7 @@ class Monitor:
         if not rows:
             return None
         pairs = [encode_pair(editor.tokenizer, r.prompt, r.target, editor.form) for r in rows]
-        batches = make_batches(pairs, editor.engine.micro_batch, editor.stack.device)
+        batches = editor.stack.batches(pairs, editor.engine.micro_batch)
         return sum(self._answered(batch) for batch in batches) / len(rows)
 
     def _answered(self, batch: Batch) -> int:
