@@ -5,13 +5,14 @@
 DIR/zsre.jsonl has the first `--edits` rows of the report files, in their order, that share no subject and no prompt
 with a tuning row; a later file only fills up, with subjects that did not occur before.  DIR/zsre_dev.jsonl has the
 tuning rows: the last `--tune-rows` of the tuning file; with --tune-avoids-report they give way: only those that share
-nothing with a report row.
+nothing with a report row.  --shuffle SEED mixes the report rows, so that a life does not see one file after another.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--tune-rows", type=int, default=500)
     parser.add_argument("--tune-avoids-report", action="store_true")
     parser.add_argument("--edits", type=int, default=2000)
+    parser.add_argument("--shuffle", type=int, metavar="SEED")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     files = [list(read_records(f)) for f in options.report]
@@ -39,6 +41,8 @@ def main() -> None:
         tune = tune[-options.tune_rows :]
         report = _fill(files, tune, options.edits)
     assert len(_apart(report, tune)) == len(report)
+    if options.shuffle is not None:
+        random.Random(options.shuffle).shuffle(report)
     for suffix, records in (("", report), ("_dev", tune)):
         path = options.out.with_name(f"{options.out.name}{suffix}.jsonl")
         _write(path, records)

@@ -64,13 +64,10 @@ def main() -> None:
         editor.reset()
 
     def measuring() -> None:
-        for batch in editor.engine._batches(work.pairs):
-            trace(editor.stack, editor.weights, batch, cached[batch.rows[0].item()], None)
+        for index, batch in enumerate(cache.batches):
+            trace(editor.stack, editor.weights, batch, cache.get(index), None)
 
-    cached = {
-        b.rows[0].item(): TrunkCache(editor.stack, 2**30).get(0, b)
-        for b in editor.engine._batches(work.pairs)
-    }
+    cache = TrunkCache(editor.stack, editor.engine._batches(work.pairs), 2**30)
     one_thread = torch.get_num_threads() == 1
     clock = time.thread_time if one_thread else time.perf_counter
     runs: dict[str, Callable[[], None]] = {

@@ -67,7 +67,7 @@ class SlowEditor:
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
         """(keys, outputs that gradients can be asked of, logits) of one sequence, T rows each.
 
-        The first `kept` tokens go through the edited maps as those were one step ago.
+        The first `kept` tokens go through the edited maps as those were when last all was run.
         """
         keys: dict[str, Tensor] = {}
         outputs: dict[str, Tensor] = {}
@@ -94,13 +94,17 @@ class SlowEditor:
         return keys, outputs, logits
 
     def rows(
-        self, prompt: str, target: str, keep: bool = False
+        self, prompt: str, target: str, fresh: int | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], float]:
-        """Keys and gradients at the answer positions of one edit, and the probability of its answer."""
+        """Keys and gradients at the answer positions of one edit, and the probability of its answer.
+
+        All but the last `fresh` tokens go through the maps as those were.
+        """
         p = self.tokenizer(prompt)["input_ids"]
         answer = self.tokenizer(" " + target, add_special_tokens=False)["input_ids"]
         labels = torch.tensor([*answer, self.tokenizer.eos_token_id])
-        keys, outputs, logits = self.run([*p, *answer], kept=len(p) - 1 if keep else 0)
+        kept = 0 if fresh is None else max(len(p) + len(answer) - fresh, 0)
+        keys, outputs, logits = self.run([*p, *answer], kept)
         at = slice(len(p) - 1, None)
         names = list(self.modules)
         loss = cross_entropy(logits[at], labels, reduction="sum")
@@ -110,17 +114,23 @@ class SlowEditor:
         log_probs = logits[at].detach().log_softmax(-1).gather(1, labels[:, None])
         return {n: keys[n][at] for n in names}, found, log_probs[:-1].sum().exp().item()
 
-    def turn(self, facts: Sequence[tuple[str, str]]) -> tuple[list[float], list[float]]:
-        """Write one turn.  Returns the answers' probabilities before and after."""
+    def turn(
+        self, facts: Sequence[tuple[str, str]], fresh: Sequence[int]
+    ) -> tuple[list[float], list[float]]:
+        """Write one turn.  Returns the answers' probabilities before and after.
+
+        fresh: of each fact, how many of its last tokens are run in every step; the others are every third.
+        """
         before: list[float] = []
         H: dict[str, Tensor] = {}
         for number in range(self.steps):
-            keep = (
-                number % 2 == 1 and number < self.steps - 1
-            )  # the prompts' own tokens stay as they were
+            keep = number > 0 and (self.steps - 1 - number) % 3 != 0
             if not keep:
                 self.started = {name: m.weight.data.clone() for name, m in self.modules.items()}
-            traced = [self.rows(*fact, keep=keep) for fact in facts]
+            traced = [
+                self.rows(*fact, fresh=n if keep else None)
+                for fact, n in zip(facts, fresh, strict=True)
+            ]
             if number == 0:
                 before = [probability for _, _, probability in traced]
                 for name in self.modules:

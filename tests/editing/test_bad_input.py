@@ -139,6 +139,7 @@ def test_a_nan_in_the_second_step_takes_the_first_one_back(
     editor: Editor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = editor.weights[0].parameter.detach().clone()
+    monkeypatch.setattr(editor.engine, "micro_batch", 1)
     moved = []
 
     def poisoned(*args, **kwargs):
@@ -152,7 +153,7 @@ def test_a_nan_in_the_second_step_takes_the_first_one_back(
     monkeypatch.setattr(turn_module, "trace", poisoned)
     with untouched(editor), pytest.raises(NumericalError, match="refused"):
         editor.edit_turn(GOOD[2:])
-    assert moved == [False, False, True, True]  # two batches a step: answers of two lengths
+    assert moved == [False, False, True, True]  # two batches a step
 
 
 def test_a_step_that_explodes_is_taken_back() -> None:
@@ -166,6 +167,7 @@ def test_a_step_that_explodes_is_taken_back() -> None:
 
 def test_an_interrupted_turn_is_taken_back(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
+    monkeypatch.setattr(editor.engine, "micro_batch", 1)
 
     def interrupted(*args, **kwargs):
         calls.append(1)

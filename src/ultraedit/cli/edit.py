@@ -83,7 +83,7 @@ def edit(
     step: StepOption = None,
     steps: StepsOption = None,
     end_token: EndTokenOption = None,
-    micro_batch: MicroBatchOption = 25,
+    micro_batch: MicroBatchOption = 64,
     again: Annotated[
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
@@ -118,7 +118,7 @@ def edit(
                 "step": step,
                 "steps": steps,
                 "end-token": end_token is not None,
-                "micro-batch": micro_batch != 25,
+                "micro-batch": micro_batch != 64,
                 "dtype": dtype != "auto",
             },
         )

@@ -42,7 +42,7 @@ def init(
     step: StepOption = None,
     steps: StepsOption = None,
     end_token: EndTokenOption = None,
-    micro_batch: MicroBatchOption = 25,
+    micro_batch: MicroBatchOption = 64,
     undo_window: Annotated[
         int,
         typer.Option(

@@ -33,7 +33,7 @@ def plan(
         ),
     ],
     turn: Annotated[int, typer.Option(help="Edits a turn.")] = 100,
-    micro_batch: Annotated[int, typer.Option(help="Edits run together.")] = 25,
+    micro_batch: Annotated[int, typer.Option(help="Edits run together.")] = 64,
     tokens_per_edit: Annotated[int, typer.Option(help="Tokens of prompt and answer.")] = 30,
     dtype: Annotated[Dtype, typer.Option(help="Precision of the weights.")] = Dtype.bfloat16,
     quantize: Annotated[

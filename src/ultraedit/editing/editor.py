@@ -83,7 +83,7 @@ class Editor:
         ridge: float | None = None,
         text_weight: float | None = None,
         end_token: bool | None = None,
-        micro_batch: int = 25,
+        micro_batch: int = 64,
         text: str | None = None,
         base: str | None = None,
         calibration: Calibration | None = None,
@@ -147,7 +147,7 @@ class Editor:
         ridge: float | None = None,
         text_weight: float | None = None,
         end_token: bool | None = None,
-        micro_batch: int = 25,
+        micro_batch: int = 64,
         text: str | None = None,
     ) -> Editor:
         """Load a local folder, a hub id or the alias "smollm2", ready to edit.  Settings as in `Editor(...)`."""

@@ -26,6 +26,9 @@ from ultraedit.model.weights import EditedWeight
 
 PUBLISHED_MICRO_BATCH = 10
 
+PREFIX_EVERY = 3
+"""Steps between two runs of the prompts' own tokens through the top blocks, counted back from the last step."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -93,7 +96,7 @@ class TurnEngine:
         calibration: Calibration,
         method: Method,
         *,
-        micro_batch: int = 25,
+        micro_batch: int = 64,
         trunk_cache_bytes: int = 512 * 2**20,
     ) -> None:
         self.stack = stack
@@ -119,16 +122,16 @@ class TurnEngine:
         Raises NumericalError, with model and statistics as they were, if anything non-finite turns up.
         """
         batches = self._batches(pairs)
-        cache = TrunkCache(self.stack, self.trunk_cache_bytes)
+        cache = TrunkCache(self.stack, batches, self.trunk_cache_bytes)
         rounded = self.method.published
         first: list[Trace] = []
         solvers: list[DualSolver | PrimalSolver] = []
         updates: list[Update] = []
         try:
             for number in range(self.method.steps):
-                if number % 2 == 0 or number == self.method.steps - 1:
-                    cache.forget_prefixes()  # every second step, and the last, sees all that was done
-                traces = [self._trace(cache, i, b) for i, b in enumerate(batches)]
+                if (self.method.steps - 1 - number) % PREFIX_EVERY == 0:
+                    cache.forget_prefixes()  # the last step sees all that was done
+                traces = [self._trace(cache, i) for i in range(len(batches))]
                 _require_finite(traces)
                 if number == 0:
                     first = traces
@@ -138,7 +141,7 @@ class TurnEngine:
                 for w, update in zip(self.weights, updates, strict=True):
                     w.preview(update, rounded)
             last = [
-                trace(self.stack, self.weights, b, cache.get(i, b), None)
+                trace(self.stack, self.weights, b, cache.get(i), None)
                 for i, b in enumerate(batches)
             ]
             _require_finite(last)
@@ -169,10 +172,10 @@ class TurnEngine:
         ]
         return [self.stack.batch([pairs[i] for i in g], g) for g in groups]
 
-    def _trace(self, cache: TrunkCache, index: int, batch: Batch) -> Trace:
+    def _trace(self, cache: TrunkCache, index: int) -> Trace:
         loss = "batch_mean" if self.method.published else "sum"
-        prefix = cache.prefix(index, batch) if self.method.steps > 1 else None
-        return trace(self.stack, self.weights, batch, cache.get(index, batch), loss, prefix)
+        prefix = cache.prefix(index) if self.method.steps > 1 else None
+        return trace(self.stack, self.weights, cache.batches[index], cache.get(index), loss, prefix)
 
     def _observe(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
         if self.method.published:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Int
@@ -23,6 +22,12 @@ from torch import Tensor
 
 SHARED_LEAST = 8
 """Fewer common tokens are run row by row: attending to a cache costs a mask."""
+
+PREFIX_SHARE = 0.3
+"""Cost of a prefix cell in suffix cells, over a turn of six steps: forward only, and in some steps only."""
+
+BATCH_COST = 60.0
+"""Cost of one more micro-batch in suffix cells (docs/lab-notes-speed.md)."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,17 @@ class Batch:
     def tokens(self) -> int:
         return sum(self.lengths)
 
-    def columns(self, rows: Int[Tensor, " n"], places: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-        """The column in which the j-th token of a row stands, for pairs of row and j."""
-        width = self.mask.shape[1]
-        lengths = torch.tensor(self.lengths, device=rows.device)
-        return torch.where(places < len(self.shared), places, places + width - lengths[rows])
+    @property
+    def ids(self) -> Int[Tensor, "B C"]:
+        """The C = P+T columns."""
+        return torch.cat([self.prefix_ids, self.suffix_ids], 1)
+
+    def cells(self, row: int, skip: int = 0) -> Int[Tensor, " n"]:
+        """Where a row's tokens from the `skip`-th on stand in the flattened layout."""
+        width, length = self.mask.shape[1], self.lengths[row]
+        places = torch.arange(skip, length)
+        columns = torch.where(places < len(self.shared), places, places + width - length)
+        return columns + row * width
 
 
 def make_batch(
@@ -100,25 +111,50 @@ def make_batches(
     device: torch.device | str = "cpu",
     share: int = 0,
 ) -> list[Batch]:
-    """Micro-batches of at most `size` rows whose answers have one length, longest first.
-
-    With one length the suffix holds the answer columns and nothing else, so what is run again in every step of a
-    turn, and what is not, does not depend on the batch an edit is in.
-    """
+    """Micro-batches of at most `size` rows, longest answers first, cut where that costs least."""
     order = sorted(range(len(pairs)), key=lambda i: (-len(pairs[i][1]), -_length(pairs[i]), i))
-    groups = groupby(order, key=lambda i: len(pairs[i][1]))
-    chunks = [g[k : k + size] for g in (list(g) for _, g in groups) for k in range(0, len(g), size)]
+    lengths = [(len(pairs[i][1]), _length(pairs[i])) for i in order]
+    chunks = [order[low:high] for low, high in cuts(lengths, size)]
     return [make_batch([pairs[i] for i in chunk], chunk, device, share) for chunk in chunks]
+
+
+def cuts(lengths: Sequence[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """Where to cut rows of (answer tokens, all tokens) into runs of at most `size`: the cheapest of all ways.
+
+    A batch costs its suffix cells, a share of its prefix cells, and a constant, because few rows are multiplied at
+    half the rate of many.
+    """
+    best = [(0.0, 0)]
+    for high in range(1, len(lengths) + 1):
+        suffix = width = 0
+        options: list[tuple[float, int]] = []
+        for low in range(high - 1, max(high - size, 0) - 1, -1):
+            suffix, width = max(suffix, lengths[low][0]), max(width, lengths[low][1])
+            cells = suffix + PREFIX_SHARE * max(width - suffix, 1)
+            options.append((best[low][0] + (high - low) * cells + BATCH_COST, low))
+        best.append(min(options))
+    found: list[tuple[int, int]] = []
+    high = len(lengths)
+    while high:
+        low = best[high][1]
+        found.append((low, high))
+        high = low
+    return found[::-1]
 
 
 def _shared(pairs: Sequence[tuple[list[int], list[int]]], suffix: int) -> int:
     """How many leading tokens to run once.  They lie in the prefix of every row."""
-    if len(pairs) < 2:
-        return 0
-    first, last = min(p for p, _ in pairs), max(p for p, _ in pairs)  # differ first, of all pairs
-    most = min(len(first), len(last), min(_length(pair) for pair in pairs) - suffix)
-    common = next((j for j in range(most) if first[j] != last[j]), most)
+    most = min(_length(pair) for pair in pairs) - suffix
+    common = min(len(common_start([p for p, _ in pairs])), most)
     return common if common >= SHARED_LEAST else 0
+
+
+def common_start(rows: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The tokens that all rows begin with."""
+    ordered = sorted(map(tuple, rows))
+    first, last = ordered[0], ordered[-1]  # of all rows these differ soonest
+    same = next((j for j, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
+    return first if same is None else first[:same]
 
 
 def _length(pair: tuple[list[int], list[int]]) -> int:

@@ -11,70 +11,23 @@ the tokens that all rows share, which are run once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from ultraedit.errors import ModelError
-from ultraedit.model.batch import SHARED_LEAST, Batch, make_batch, make_batches
+from ultraedit.model.batch import SHARED_LEAST, Batch, common_start, make_batch, make_batches
+from ultraedit.model.cache import Prefix, PrefixCache, PrefixFinished, Shared, repeat
 from ultraedit.model.find import Structure
 
 TRUNK_TOKENS = 512
 """Tokens run together through the trunk.  Measured on a 2-core CPU: fewer or more are slower (docs/lab-notes.md)."""
-
-
-Prefix = dict[int, tuple[Tensor, Tensor]]
-"""Keys and values of a batch's prefix columns in each block from the first edited one on."""
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """What the trunk makes of the tokens that a batch's rows share."""
-
-    ids: tuple[int, ...]
-    states: Prefix
-    """Of the trunk's blocks, one row."""
-    hidden: Float[Tensor, "1 L d"]
-    """Input of block `first`."""
-
-    def begin(self, length: int) -> _Shared:
-        """The same of the first tokens only: a causal model's states do not depend on what follows."""
-        if length == len(self.ids):
-            return self
-        states = {i: (k[..., :length, :], v[..., :length, :]) for i, (k, v) in self.states.items()}
-        return _Shared(self.ids[:length], states, self.hidden[:, :length])
-
-
-class _PrefixFinished(Exception):  # noqa: N818 - not an error
-    """Thrown out of the model's own forward once the prefix has left all it has to leave."""
-
-
-class _PrefixCache(DynamicCache):
-    """Writes keys and values down, and ends the run at the block where nothing that follows is used."""
-
-    def __init__(self, config: PreTrainedConfig) -> None:
-        super().__init__(config=config)
-        self.states: Prefix = {}
-        self.end: int | None = None
-
-    def update(
-        self,
-        key_states: Tensor,
-        value_states: Tensor,
-        layer_idx: int,
-        *args: object,
-        **kwargs: object,
-    ) -> tuple[Tensor, Tensor]:
-        found = super().update(key_states, value_states, layer_idx, *args, **kwargs)
-        self.states[layer_idx] = found
-        if layer_idx == self.end:
-            raise _PrefixFinished
-        return found
 
 
 class Stack:
@@ -86,7 +39,7 @@ class Stack:
         self.blocks = structure.blocks
         self.first = first
         self._tuples = self._blocks_return_tuples()
-        self._shared: _Shared | None = None
+        self._shared: Shared | None = None
         window = getattr(self.decoder.config, "sliding_window", None)
         self.share = 0 if first == 0 else int(window or 2**62)
         """Columns up to which leading tokens that a batch's rows have in common are run once.
@@ -99,6 +52,11 @@ class Stack:
     def device(self) -> torch.device:
         return next(self.decoder.parameters()).device
 
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes of one token's trunk activations."""
+        return int(self.decoder.config.hidden_size) * self.decoder.dtype.itemsize
+
     def batch(self, pairs: Sequence[tuple[list[int], list[int]]], rows: Sequence[int]) -> Batch:
         """`make_batch` for this model."""
         return make_batch(pairs, rows, self.device, self.share)
@@ -109,12 +67,17 @@ class Stack:
 
     # -- the three parts -------------------------------------------------------------------------
 
-    @torch.no_grad()
     def trunk(self, batch: Batch) -> Float[Tensor, "B C d"]:
-        """Input of block `first` for all C = P+T columns (0 where the batch is padded).
+        """Input of block `first` for all C = P+T columns (0 where the batch is padded)."""
+        return self.trunks([batch])[0]
 
-        Blocks from `first` on are not run.  Rows are run left-aligned, a few hundred tokens at a time: causal
-        attention then needs no mask, and activations of that size stay in a processor's cache.
+    @torch.no_grad()
+    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ d"]]:
+        """`trunk` of each batch.
+
+        Blocks from `first` on are not run.  The rows of all batches are run left-aligned, those of like length
+        together, a few hundred tokens at a time: causal attention then needs no mask, and activations of that size
+        stay in a processor's cache.
         """
         kept: list[Tensor] = []
 
@@ -125,37 +88,50 @@ class Stack:
         stubs: dict[int, Callable[[Tensor], Tensor]]
         stubs = dict.fromkeys(range(self.first, len(self.blocks)), _pass_through)
         stubs[self.first] = keep
-        ids = torch.cat([batch.prefix_ids, batch.suffix_ids], 1)
-        skip = len(batch.shared)
-        shared = self._share(batch.shared, stubs, kept)
-        lengths = [length - skip for length in batch.lengths]
-        found: Tensor | None = None
+        begin = common_start([b.shared for b in batches])
+        shared = self._share(begin, stubs, kept)
+        rows = [(n, i) for n, b in enumerate(batches) for i in range(len(b.lengths))]
+        rows.sort(key=lambda at: -batches[at[0]].lengths[at[1]])
+        ids = torch.cat([b.ids.flatten() for b in batches])
+        starts = [0, *accumulate(b.mask.numel() for b in batches)]
+        cells = [batches[n].cells(i, len(begin)) + starts[n] for n, i in rows]
+        lengths = [len(c) for c in cells]
+        flat: Tensor | None = None
         with self._stubbed(stubs):
             for chunk in _trunk_chunks(lengths):
-                row, place = (c.to(ids.device) for c in _cells(lengths, chunk))
-                column = batch.columns(row, place + skip)
-                packed = ids.new_zeros(chunk.stop - chunk.start, max(lengths[chunk]))
-                here = row - chunk.start
-                packed[here, place] = ids[row, column]
+                row, place = _places(lengths[chunk], self.device)
+                cell = torch.cat(cells[chunk]).to(self.device)
+                packed = ids.new_zeros(len(lengths[chunk]), max(lengths[chunk]))
+                packed[row, place] = ids[cell]
                 self._decode(packed, cache=self._begun(shared, len(packed)))
                 hidden = kept.pop()
-                if found is None:
-                    found = hidden.new_zeros(*ids.shape, hidden.shape[-1])
-                found[row, column] = hidden[here, place]
-        assert found is not None  # a batch has rows
+                if flat is None:
+                    flat = hidden.new_zeros(len(ids), hidden.shape[-1])
+                flat[cell] = hidden[row, place]
+        assert flat is not None  # batches have rows
+        parts = zip(batches, flat.split([b.mask.numel() for b in batches]), strict=True)
+        found = [part.view(*b.mask.shape, -1) for b, part in parts]
         if shared is not None:
-            found[:, :skip] = shared.hidden
+            for out in found:
+                out[:, : len(begin)] = shared.hidden
         return found
 
     @torch.no_grad()
     def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
         """What the answer columns read of the prefix columns in the top blocks, under the weights of now."""
         B, P, L = len(batch.rows), batch.prefix_ids.shape[1], len(batch.shared)
-        if L == 0:
-            return self._prefix(batch, trunk, slice(0, B), slice(0, P), {})
-        once = self._prefix(batch, trunk, slice(0, 1), slice(0, L), {})
-        states = {i: (_repeat(k, B), _repeat(v, B)) for i, (k, v) in once.items()}
-        return self._prefix(batch, trunk, slice(0, B), slice(L, P), states) if P > L else states
+        once = self._prefix(batch, trunk, slice(0, 1), slice(0, L), {}) if L else {}
+        each = max(TRUNK_TOKENS // max(P - L, 1), 1)
+        parts: list[Prefix] = []
+        for low in range(0, B, each):
+            rows = slice(low, min(low + each, B))
+            n = rows.stop - low
+            states = {i: (repeat(k, n), repeat(v, n)) for i, (k, v) in once.items()}
+            parts.append(self._prefix(batch, trunk, rows, slice(L, P), states) if P > L else states)
+        return {
+            i: (torch.cat([x[i][0] for x in parts]), torch.cat([x[i][1] for x in parts]))
+            for i in parts[0]
+        }
 
     def _prefix(
         self,
@@ -166,10 +142,10 @@ class Stack:
         before: Prefix,
     ) -> Prefix:
         """Keys and values of all columns up to the last of `columns`, given those `before` them."""
-        cache = _PrefixCache(self.decoder.config)
+        cache = PrefixCache(self.decoder.config)
         self._pretend_cached(cache, trunk, columns.start, before)
         cache.end = len(self.blocks) - 1
-        with suppress(_PrefixFinished):
+        with suppress(PrefixFinished):
             self._run_top(
                 batch.prefix_ids[rows, columns],
                 trunk[rows, columns],
@@ -192,9 +168,10 @@ class Stack:
         cache = DynamicCache(config=self.decoder.config)
         with torch.no_grad():
             self._pretend_cached(cache, trunk, P, states)
-        return self._run_top(
-            batch.suffix_ids, trunk[:, P:], batch.mask, batch.positions[:, P:], cache
-        )
+        with _attention_of_few_queries(self.device):
+            return self._run_top(
+                batch.suffix_ids, trunk[:, P:], batch.mask, batch.positions[:, P:], cache
+            )
 
     def head(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
         """Logits of hidden states, with the family's own scaling, bias and soft cap."""
@@ -250,24 +227,24 @@ class Stack:
         ids: tuple[int, ...],
         stubs: dict[int, Callable[[Tensor], Tensor]],
         kept: list[Tensor],
-    ) -> _Shared | None:
+    ) -> Shared | None:
         """The trunk's states of tokens that all rows begin with.  Kept from batch to batch: the trunk is frozen."""
         if not ids:
             return None
         if self._shared is None or self._shared.ids[: len(ids)] != ids:
-            cache = _PrefixCache(self.decoder.config)
+            cache = PrefixCache(self.decoder.config)
             with self._stubbed(stubs):
                 self._decode(torch.tensor([ids], device=self.device), cache=cache)
-            self._shared = _Shared(ids, cache.states, kept.pop())
+            self._shared = Shared(ids, cache.states, kept.pop())
         return self._shared.begin(len(ids))
 
-    def _begun(self, shared: _Shared | None, rows: int) -> DynamicCache | None:
+    def _begun(self, shared: Shared | None, rows: int) -> DynamicCache | None:
         """A cache for `rows` rows that has seen the shared tokens."""
         if shared is None:
             return None
         cache = DynamicCache(config=self.decoder.config)
         for index, (keys, values) in shared.states.items():
-            cache.update(_repeat(keys, rows), _repeat(values, rows), index)
+            cache.update(repeat(keys, rows), repeat(values, rows), index)
         return cache
 
     @contextmanager
@@ -379,16 +356,23 @@ def _trunk_chunks(lengths: Sequence[int]) -> Iterator[slice]:
     yield slice(low, len(lengths))
 
 
-def _cells(lengths: Sequence[int], chunk: slice) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-    """Row, and place in that row, of every token of some rows."""
-    cells = [(i, j) for i in range(chunk.start, chunk.stop) for j in range(lengths[i])]
-    row, column = torch.tensor(cells).T
-    return row, column
+def _places(
+    lengths: Sequence[int], device: torch.device
+) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """Row, and place in that row, of every token of rows with these lengths."""
+    row = torch.repeat_interleave(
+        torch.arange(len(lengths)), torch.tensor(lengths), output_size=sum(lengths)
+    )
+    place = torch.cat([torch.arange(length) for length in lengths])
+    return row.to(device), place.to(device)
 
 
-def _repeat(states: Tensor, rows: int) -> Tensor:
-    """One row's keys or values for many rows, without copying."""
-    return states.expand(rows, *states.shape[1:])
+def _attention_of_few_queries(device: torch.device) -> AbstractContextManager[object]:
+    """torch's fused attention for CPUs is 2 to 7 times slower than its plain one where few tokens ask and a gradient
+    is wanted."""
+    if device.type == "cpu" and torch.is_grad_enabled():
+        return sdpa_kernel(SDPBackend.MATH)
+    return nullcontext()
 
 
 def _pass_through(hidden: Tensor) -> Tensor:

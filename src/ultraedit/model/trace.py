@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 from ultraedit.core.labels import score_labels
 from ultraedit.model.batch import Batch
-from ultraedit.model.stack import Prefix, Stack
+from ultraedit.model.cache import Prefix
+from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight
 
 LossKind = Literal["sum", "batch_mean"]
@@ -45,35 +47,31 @@ class Trace:
 class TrunkCache:
     """Trunk activations of a turn's micro-batches, kept while they fit in `limit` bytes, else computed again."""
 
-    def __init__(self, stack: Stack, limit: int) -> None:
+    def __init__(self, stack: Stack, batches: Sequence[Batch], limit: int) -> None:
         self.stack = stack
-        self.limit = limit
-        self.used = 0
-        self._kept: dict[int, Tensor] = {}
+        self.batches = batches
+        ends = accumulate(b.mask.numel() * stack.cell_bytes for b in batches)
+        fitting = sum(end <= limit for end in ends)
+        self._kept = stack.trunks(batches[:fitting]) if fitting else []
         self._prefixes: dict[int, Prefix] = {}
 
-    def prefix(self, index: int, batch: Batch) -> Prefix:
+    def prefix(self, index: int) -> Prefix:
         """The prefix columns' keys and values, as they were when first asked for.
 
         Steps within a turn move the weights a little, and with them what the prompts' own tokens hand to the
-        answers.  Every second step may leave that out (docs/lab-notes-speed.md).
+        answers.  Some steps may leave that out (docs/lab-notes-speed.md).
         """
         if index not in self._prefixes:
-            self._prefixes[index] = self.stack.prefix(batch, self.get(index, batch))
+            self._prefixes[index] = self.stack.prefix(self.batches[index], self.get(index))
         return self._prefixes[index]
 
     def forget_prefixes(self) -> None:
         self._prefixes.clear()
 
-    def get(self, index: int, batch: Batch) -> Tensor:
-        if index in self._kept:
+    def get(self, index: int) -> Float[Tensor, "B C d"]:
+        if index < len(self._kept):
             return self._kept[index]
-        hidden = self.stack.trunk(batch)
-        size = hidden.numel() * hidden.element_size()
-        if self.used + size <= self.limit:
-            self._kept[index] = hidden
-            self.used += size
-        return hidden
+        return self.stack.trunk(self.batches[index])
 
 
 def trace(
@@ -141,8 +139,9 @@ def _score_answers(
     """
     log_probs, hits = [], []
     slope = None if scale is None else torch.empty_like(hidden)
-    for low in range(0, len(hidden), HEAD_ROWS):
-        rows = slice(low, low + HEAD_ROWS)
+    each = -(-len(hidden) // -(-len(hidden) // HEAD_ROWS))  # equal parts: few rows are slow
+    for low in range(0, len(hidden), each):
+        rows = slice(low, low + each)
         leaf = hidden[rows].requires_grad_(slope is not None)
         logits = stack.head(leaf)
         scores = score_labels(logits, labels[rows], slope=slope is not None)

@@ -20,9 +20,10 @@ from ultraedit.editing.method import Method
 from ultraedit.editing.turn import Calibration, Statistics, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.model.batch import Batch
+from ultraedit.model.cache import Prefix
 from ultraedit.model.find import Structure, find_structure
 from ultraedit.model.select import select_projections
-from ultraedit.model.stack import Prefix, Stack
+from ultraedit.model.stack import Stack
 from ultraedit.model.trace import Trace, TrunkCache
 from ultraedit.model.weights import EditedWeight, edited_weights
 from ultraedit.planning.fourbit import quantise
@@ -50,7 +51,7 @@ class Workload:
 
     dtype: torch.dtype
     turn: int = 100
-    micro_batch: int = 25
+    micro_batch: int = 64
     tokens_per_edit: int = 30
     """Prompt and answer together."""
     answer_tokens: int = 3
@@ -80,9 +81,9 @@ class _PlannedStack(Stack):
 
     memory: LiveBytes
 
-    def trunk(self, batch: Batch) -> Float[Tensor, "B C d"]:
-        out = super().trunk(batch)
-        self.memory.assign("trunk cache", out)
+    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ d"]]:
+        out = super().trunks(batches)
+        self.memory.assign("trunk cache", *out)
         return out
 
     def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
@@ -96,8 +97,8 @@ class _PlannedEngine(TurnEngine):
 
     memory: LiveBytes
 
-    def _trace(self, cache: TrunkCache, index: int, batch: Batch) -> Trace:
-        found = super()._trace(cache, index, batch)
+    def _trace(self, cache: TrunkCache, index: int) -> Trace:
+        found = super()._trace(cache, index)
         self.memory.assign("keys and gradients", *found.keys, *found.grads)
         return found
 
@@ -196,11 +197,12 @@ class _PassedOver(nn.Module):
 
 
 def _pass_over_alike(structure: Structure, first: int, tuples: bool) -> None:
-    """Run the first frozen block only: the others are like it, and each drops its scratch before the next begins.
+    """Run the first two frozen blocks only: the others are like the second (the embeddings live on beside it), and
+    each drops its scratch before the next begins.
 
     The peak stays what it is; a plan of a model with 60 blocks takes seconds.
     """
-    for index in range(1, first):
+    for index in range(2, first):
         structure.blocks[index] = _PassedOver(structure.blocks[index], tuples)
 
 

@@ -35,7 +35,7 @@ def create_workspace(
     dtype: str = "auto",
     device: str = "cpu",
     trust_remote_code: bool = False,
-    micro_batch: int = 25,
+    micro_batch: int = 64,
     seed: int = 0,
     undo_window: int = 10,
     health: HealthConfig | None = None,
