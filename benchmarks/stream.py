@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware import write
+from ultraedit.editing.memory import bound_kernel_caches
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="scratch space; left empty")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    bound_kernel_caches()
     if options.edits < 2 * options.window or options.window % options.turn:
         parser.error(
             f"--edits {options.edits} must hold two windows of {options.window}, and a window whole turns of "

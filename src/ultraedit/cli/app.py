@@ -27,6 +27,7 @@ from ultraedit.cli.study import study
 from ultraedit.cli.undo import undo
 from ultraedit.cli.validate import validate
 from ultraedit.cli.verify import verify
+from ultraedit.editing.memory import bound_kernel_caches
 from ultraedit.errors import UltraEditError
 
 app = typer.Typer(
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     0: done.  1: the verb's own answer is no.  2: input that cannot be used, told in one sentence.  130: interrupted.
     """
+    bound_kernel_caches()
     try:
         app(None if arguments is None else list(arguments))
     except UltraEditError as error:
