@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
-from ultraedit.building.classes import class_of_kind
+from ultraedit.building.articles import PLAIN_END
+from ultraedit.building.classes import CLASSES, CODE, class_of_kind
+from ultraedit.building.gates import COMMON
 from ultraedit.building.phrases import fill, holds, is_common, mention, persona
 
 
@@ -207,3 +210,23 @@ def test_articles_since_the_second_reading(label: str, cls: str, named: str | No
 )
 def test_common_nouns(label: str, cls: str, common: bool) -> None:
     assert is_common(label, cls) is common
+
+
+COMMON_LABELS = (
+    "zinc", "Roman fort", "Grand tourer", "Eden's bridge", "women's 100 m at the 1912 Games", "100 metres",
+    "Lake Victoria", "École normale", "iPhone", "émeute", "Castle hill", "NATO", "Öland", "a", "the Alps",
+    "Field of study", "athletics at the 2012 Summer Olympics", "King's quay", "x-ray", "Mount athos",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("label", COMMON_LABELS)
+def test_the_gate_on_common_nouns_says_what_the_wording_says(label: str, name: str) -> None:
+    """The gate is SQL and the wording is Python; a statement must not pass one as what the other takes it for."""
+    values = {"plain_end": PLAIN_END}
+    sql = COMMON.format(**values)
+    (found,) = duckdb.execute(
+        f"SELECT {sql} FROM (SELECT ? AS cls) sc, (SELECT ? AS label) sn, (SELECT false AS titles) rel",
+        [CODE[name], label],
+    ).fetchone()
+    assert found == is_common(label, name)

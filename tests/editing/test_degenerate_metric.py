@@ -10,6 +10,7 @@ import torch
 import tiny
 from ultraedit.core.preserve import DenseMetric
 from ultraedit.data.record import Record
+from ultraedit.editing import turn as turn_module
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import NumericalError
 
@@ -23,3 +24,15 @@ def test_an_indefinite_metric_is_refused(tiny_model, byte_tokenizer) -> None:
         editor.edit_turn([Record(*fact) for fact in tiny.FACTS[:3]])
     assert all(torch.equal(w.parameter, b) for w, b in zip(editor.weights, before, strict=True))
     assert editor.edits == 0 and editor.statistics.metrics == broken
+
+
+def test_a_method_without_a_metric_is_not_told_to_change_its_text(
+    tiny_model, byte_tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def singular(*args: object) -> None:
+        raise torch.linalg.LinAlgError("not positive-definite")
+
+    editor = Editor(tiny_model, byte_tokenizer, preset="paper", format="raw")
+    monkeypatch.setattr(turn_module, "solver", singular)
+    with pytest.raises(NumericalError, match=r"untouched: use a larger ridge, or turns with"):
+        editor.edit_turn([Record(*fact) for fact in tiny.FACTS[:3]])

@@ -33,7 +33,7 @@ _OFFICE = (
 # what `phrases.is_common` puts in quotation marks: "zinc", "Roman fort"; a title may look like the
 # latter
 _PLAIN = sorted({*PLAIN_CLASSES, "person", "work"})
-_COMMON = (
+COMMON = (
     f"(coalesce(sc.cls, 0) NOT IN ({', '.join(str(CODE[name]) for name in _PLAIN)}) "
     "AND sn.label = lower(sn.label) AND regexp_matches(sn.label, '^\\p{{L}}') "
     "AND NOT regexp_matches(sn.label, '^[a-z ]+ at the \\d') "
@@ -81,7 +81,7 @@ GATES: tuple[tuple[str, str], ...] = (
      "list_contains(rel.never, coalesce(sc.cls, 0)) "
      "OR regexp_matches(sn.label, rel.refuse_subject)"),
     ("subject is a common noun, and the relation is about things with names",
-     f"NOT rel.common AND rel.domain <> {{person}} AND {_COMMON}"),
+     f"NOT rel.common AND rel.domain <> {{person}} AND {COMMON}"),
     ("subject is an office that every country has, or a house that every town has",
      f"office.e IS NOT NULL OR {_SHARED_HOUSE}"),
     ("subject label is a name in one source and a common noun in another, or the answer is",

@@ -210,10 +210,10 @@ class TurnEngine:
             try:
                 made.append(solver(_rows([t.keys[i] for t in traces]), self.method.ridge, metric))
             except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
+                text = "" if metric is None else "more varied text for the metric, "
                 raise NumericalError(
                     f"the system of '{self.weights[i].name}' cannot be factored in fp32; the turn was refused and "
-                    "the model is untouched: use more varied text for the metric, a larger ridge, or turns with "
-                    "fewer equal prompts."
+                    f"the model is untouched: use {text}a larger ridge, or turns with fewer equal prompts."
                 ) from error
         return made
 
