@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import re
 
+from ultraedit.building.callings import DESCRIBED, TEAM, river_takes_article, team_takes_article
 from ultraedit.building.taxa import taxon_takes_article
 
-_ARTICLE = re.compile(r"^(?:the|a|an|la|le|les|el|los|las|il|lo|gli|der|die|das|l')[\s']", re.I)
+_ARTICLE = re.compile(
+    r"^(?!(?:Los Angeles|Las Vegas|El Paso|Los Alamos) )"
+    r"(?:the|a|an|la|le|les|el|los|las|il|lo|gli|der|die|das|l')[\s']",
+    re.I,
+)
+# "the La Garita Mountains", or without
+_FOREIGN_ARTICLE = re.compile(r"^(?:La|Le|Les|El|Los|Las|Il|LA) ")
 _YEAR_FIRST = re.compile(r"^(?:(?:1[5-9]|20)\d\d(?:[–/-]\d{2,4})?|\d+(?:st|nd|rd|th)) ")
 
 _THE = frozenset(
     re.split(
         r"\s*\|\s*",
-        """holy see|
+        """holy see|alhambra|gestapo|
         netherlands|maghreb|gobi|vatican|punjab|orinoco|mekong|volga|congo|tigris|euphrates|
         rhône|loire|elbe|oder|vistula|dnieper|ebro|tagus|zambezi|urals|caucasus|apennines|
         carpathians|dolomites|hebrides|azores|ozarks|rockies|philippines|bahamas|gambia|maldives|seychelles|comoros|levant|balkans|caribbean|
@@ -112,7 +119,7 @@ _TAIL = re.compile(
     r"Hall of Fame|Armory|Armoury|"
     r"Path|Footpath|Walkway|Bypass|"
     r"Treaty|Renaissance|Highlands|Lowlands|Steppe|"
-    r"Observatory|"
+    r"Observatory|(?:Filling|Gas|Fire|Power|Pumping|Police) Station|"
     r"Railway|Railroad|Police|family|people|Cabinet|Formation|Movement|bill|Stock Exchange|"
     r"Consortium|Institution|Division|Regiment|Brigade|"
     r"Battalion|Guards|Rifles|Fusiliers|Dragoons|Hussars|Infantry|Artillery|Isles|"
@@ -138,22 +145,7 @@ _HAPPENING = re.compile(
     r"final|tour|expedition|mission|campaign|offensive|uprising|rebellion|revolt|crisis|conflict|"
     r"ministry|cabinet)$"
 )
-_TEAM = re.compile(
-    r"\b(?:team|season|side|Tigers|Lions|Bears|Eagles|Falcons|Hawks|Bulldogs|Wildcats|Rangers|"
-    r"Giants|Yankees|Dodgers|Red Sox|White Sox|Cubs|Braves|Cardinals|Indians|Pirates|Raiders|"
-    r"Cowboys|Broncos|Panthers|Jaguars|Dolphins|Vikings|Saints|Bulls|Bucks|Celtics|Lakers|"
-    r"Warriors|Knicks|Nets|Pistons|Pacers|Rockets|Spurs|Kings|Sharks|Ducks|Flyers|Penguins|"
-    r"Capitals|Bruins|Canucks|Oilers|Flames|Maple Leafs|Canadiens|Sabres|Senators|Blackhawks|"
-    r"Red Wings|Blues|Predators|Stars|Rockies|Padres|Angels|Mariners|Astros|Royals|Twins|"
-    r"Brewers|Reds|Phillies|Mets|Orioles|Nationals|Marlins|Seminoles|Gators|Volunteers|Badgers|"
-    r"Buckeyes|Wolverines|Spartans|Hoosiers|Huskies|Trojans|Longhorns|Aggies|Sooners|Razorbacks|"
-    r"Rebels|Commodores|Gamecocks|Hokies|Cavaliers|Terrapins|Mountaineers|Orioles|Highlanders|"
-    r"Bearcats|Musketeers|Zips|Rockets|Bobcats|Cardinals|Owls|Rams|Lakers|Crusaders|Minutewomen|"
-    r"Minutemen|Knights|Titans|Colts|Texans|Ravens|Steelers|Bengals|Browns|Packers|Chargers|Chiefs|"
-    r"Redskins|49ers|Seahawks|Buccaneers|Jets|Patriots|76ers|Timberwolves|Grizzlies|Raptors|Hornets|"
-    r"Pelicans|Suns|Clippers|Mavericks|Trail Blazers|Islanders|Devils|Hurricanes|Lightning|Wild)$"
-)
-_ACT = re.compile(r"\bAct(?:,? \d{4})?$|^Act |\bConstitution$|\bAct \(")
+_ACT = re.compile(r"\bAct(?:,?(?: of)? \d{4})?$|^Act |\bConstitution$|\bAct \(")
 # titles of songs, games and albums end in such words too; they need the class of an event or a body
 _OPEN_TO_ALL = re.compile(
     r"\b(?:Open|Challenger|Masters|Classic|International|Circuit|Series|System|Office|Service|"
@@ -179,7 +171,9 @@ _DOUBTFUL = re.compile(
     r"Conquest|wars|mafia|gang|tribe|clan|School of [A-Z]\w+|Band Stand|Site|Ruins|Cave|Spit|Bar|"
     r"Bight|Sound|Fjord|Delta|Watershed|Aquifer|Fault|Belt|Arch|Rift|Trench|Ridge|Shelf|Trough|"
     r"Diocese of .*|Book Fair|Expo|Exhibition|Exposition|Summit|Weekend|Carnival|Parade|Pageant|"
-    r"House|Palace|Block|"
+    r"House|Palace|Block|Order|Carousel|Aquarium|Archive|Certificate|Connector|Anthem|Arboretum|Orogeny|Beltway|"
+    r"Commonwealth|Community|Capitol|Lookout|Eyalet|Vilayet|Tatras|Carpathians|Autobahn|Atlas|Index|"
+    r"Birthplace|Lift|Cutting|Store|Unit|Dwarf|Zone|Landscape|Wetlands|Cirque|Hub|Okrug|Home|Train|"
     r"Tower|Pit|Mound|Barrow|S-Bahn|U-Bahn|Metro|Subway|Tramway|Monorail|Loop|Rotunda|Pavilion|"
     r"Dome|Planetarium|Arsenal|Shipyard|Market|Pier|Quarter|Barn|Gatehouse|Grotto|Crypt|"
     r"Necropolis|Amphitheatre|Amphitheater|Coliseum|Bell|Hoard|Treasure|Crown|Throne|Sword|"
@@ -197,7 +191,7 @@ _DOUBTFUL = re.compile(
 )
 _NO_ARTICLE = re.compile(
     r"^(?:Operation|Miss|Mister|Mr|UFC|WrestleMania|Flight|Team|Task Force|Project|"
-    r"Air|Radio|Queen|King|Big Brother|A Fazenda|Pride|Bellator|"
+    r"Air|Radio|Big Brother|A Fazenda|Pride|Bellator|"
     r"WrestleMania|No Mercy|Survivor|Dancing|Eurovision)\b|"
     r"\b(?:Flight(?: \w+)?|F\.?C\.?|A\.?F\.?C\.?|Inc\.|Ltd\.?|PLC|plc|AG|GmbH|S\.?A\.?|Bill|"
     r"Football Club|\d{4}|[IVX]+)$| v\.? |Flight \w*\d| vs?\.? "
@@ -210,8 +204,11 @@ _OF_ALL = re.compile(r"\b(?:Women|Men|People|Children|Boys|Girls|Workers|Ladies)
 # bodies named by such words go with the article or without it, each as it calls itself
 _BODY = re.compile(
     r" (?:International|Group|Trust|Bank|Exchange|Network|System|Project|Fund|Series|Line|Service|"
+    r"Region|Coast|Valley|Area|Territory|"
     r"Program|Programme|Council|Charter|Rail|Open|Classic|Masters|Experiment|Light|Complex|Plant)$"
 )
+# "Roscommon County Council", but "the Los Angeles City Council"
+_COUNCIL = re.compile(r" (?:City|County|Borough|Town|District|Regional|Municipal|Shire) Council$")
 # "Fountain of Arethusa", "Royal Castle in Warsaw": a head that is not in the list above, or a
 # phrase and no name
 _PHRASE = re.compile(r"^[A-Z]\S*(?: \S+)* (?:of|in|at|for|on|from|with|to) (?:the )?[A-Z\d]")
@@ -237,11 +234,11 @@ _MANY = re.compile(
     r"Works|Walls|Locks|Docks|Stables|Cottages|Almshouses|Buildings|Apartments|Rocks|"
     r"Towers|Caves|Baths|Barracks|Stones|Gates|Steps|Forests|Parks|Bridges|Editions|Papers|"
     r"Letters|Archives|Manuscripts|Scrolls|Tablets|Telescopes|Builders|Scouts|Marines|Partisans|"
-    r"Railways|Tramways))$"
+    r"Railways|Tramways|Shelters|Marshes|Centres|Centers|Places|Cases))$"
 )
 # "Wolffenstein–Böters reaction": a common noun behind a name takes it, save for stations and the
 # like
-_NOUN_END = re.compile(r"^[A-Z0-9].* [a-zà-ÿ][a-zà-ÿ-]+$")
+_NOUN_END = re.compile(r"^[A-Z0-9À-Ž].* (?:[A-Z]\*?-)?[a-zà-ÿ][a-zà-ÿ-]+$")
 PLAIN_END = (
     r" (?:station|stop|halt|airport|airfield|hospital|school|college|university|cathedral|church|"
     r"castle|park|stadium|square|street|avenue|cemetery|village|town|city|district|county|"
@@ -273,6 +270,11 @@ def is_sentence_case(label: str) -> bool:
     return bool(_SENTENCE_CASE.match(label)) and not _PLAIN_END.search(label)
 
 
+# "a bone fracture", or "bone fracture" as the name of a disease
+_ONE_OF_MANY = re.compile(
+    r"(?:tumou?r|abscess|fracture|cyst|ulcer|hernia|neoplasm|injury|aneurysm|polyp|fistula|inhibitor|agonist|"
+    r"antagonist|blocker|agent|vaccine|antibody|enzyme)$"
+)
 _CASE = re.compile(r" vs?\.? ")
 # "Jeremiah Lamenting the Destruction of ...": a title, and no name
 _PARTICIPLE = re.compile(r"^[A-Z]\w+ [A-Z]\w+ing the ")
@@ -287,18 +289,26 @@ def is_dated(label: str) -> bool:
 
 def takes_article(label: str, cls: str) -> bool | None:
     """Whether "the" stands before this label of this class; None where that is not known."""
+    if cls != "person" and _FOREIGN_ARTICLE.match(label) and _TAIL.search(label):
+        return None
     if _ARTICLE.match(label) or cls in ("person", "work", "year", "number", "language"):
         return False
     if cls == "taxon":
         return taxon_takes_article(label)
-    if cls in ("place", "any") and re.match(r"River [A-Z]", label):
+    if cls == "river":
+        return river_takes_article(label, takes_article(label, "place"))
+    if cls == "team":
+        return team_takes_article(label, takes_article(label, "org"))
+    if cls in ("disease", "substance") and _ONE_OF_MANY.search(label):
+        return None
+    if cls in ("place", "any") and re.match(r"River [A-Z]|Eurovision Song Contest \d", label):
         return True
     if label.casefold() in _THE or _EMBLEM.search(label) or _LOWER_OF.match(label):
         return True
     if not label[0].isupper() and not label[0].isdigit():
-        return False
+        return None if " in " in label else False
     label = _BRACKETS.sub("", label)
-    if _PEOPLE_OF.match(label) or _SHIP_PREFIX.match(label):
+    if (_PEOPLE_OF.match(label) and not _TAIL.search(label)) or _SHIP_PREFIX.match(label):
         return False
     if _SHIP.search(label) or _DESIGNATION.search(label):
         return True
@@ -316,7 +326,7 @@ def takes_article(label: str, cls: str) -> bool | None:
         _HEAD_OF.match(label) and label.endswith(" Day")
     ):
         return None
-    if _HEAD_OF.match(label) or _TEAM.search(label) or _ACT.search(label):
+    if _HEAD_OF.match(label) or TEAM.search(label) or _ACT.search(label):
         return True
     if is_dated(label) and (cls in ("event", "any") or (cls == "org" and label[:4].isdigit())):
         # "1760 Sandra" is an asteroid
@@ -352,6 +362,8 @@ def _by_tail(label: str, cls: str) -> bool | None:
     if label.endswith((" & Company", " and Company")):
         return False
     bare = _bare(label)
+    if _COUNCIL.search(label) or (cls in ("any", "product") and DESCRIBED.search(label)):
+        return None
     tail = _TAIL.search(bare)
     if cls in ("any", "place") and _BUILT.search(label):
         tail = tail or True

@@ -102,6 +102,8 @@ def _class(relation: Relation, code: int, label: str) -> str:
     else goes by their name, what has a year in front happens, and what is released is a work."""
     if relation.domain == "person":
         return "person"
+    if relation.names and CLASSES[code] in ("any", "org" if relation.names == "team" else "place"):
+        return relation.names
     if code == 0 and relation.titles and not label[0].isdigit():
         return "work"
     dated = code == 0 and is_dated(label) and label.count(" ") > 1

@@ -14,6 +14,13 @@ from ultraedit.building.articles import is_sentence_case, takes_article
 
 PLAIN_CLASSES = frozenset({"substance", "disease", "taxon", "language", "year", "number"})
 _AT = re.compile(r"^[a-z ]+ at the \d")
+# what is taken for a work as it is sung, read or painted, and yet has a name and no title
+_NO_TITLE = re.compile(
+    r"(?:^|\s)Tour$|^(?:Flag|Coat of arms|Seal|Treaty|Declaration|Act|Charter) of |"
+    r" (?:Treaty|Act|Award|Trophy|alphabet|script|Commission)$|^Expedition \d+$"
+)
+# "Limbourg brothers", "Luo languages": without an article, and with which verb?
+_SEVERAL = re.compile(r"^[^–]* [a-zà-ÿ]+[^\W\dsui]s$|^[a-z]+ of ")
 _SCRIPTURES = frozenset({"Bible", "Quran", "Koran", "Talmud", "Torah"})
 
 
@@ -25,6 +32,8 @@ def mention(label: str, cls: str) -> str | None:
     """
     if cls == "work" and label in _SCRIPTURES:
         return f"the {label}"
+    if cls == "work" and _NO_TITLE.search(label):
+        return None
     quoted = label.startswith(("'", "“", "‘", "«"))
     # a title that ends in a mark of its own would end the sentence
     if (cls == "work" or label.endswith(("?", "!", "..."))) and cls != "person" and not quoted:
@@ -34,6 +43,11 @@ def mention(label: str, cls: str) -> str | None:
         return None
     if the:
         return f"the {label}"
+    # "The Little Street" may be a painting, a band or a street
+    if cls == "any" and label.startswith("The "):
+        return None
+    if cls != "event" and _SEVERAL.search(label) and not is_common(label, cls):
+        return None
     return f'"{label}"' if is_common(label, cls) else label
 
 
@@ -56,7 +70,8 @@ _PLURAL = re.compile(
 # "The Dubliners", "the Chicago Bulls", "field equations": nothing tells "was" from "were" here, so
 # neither is used
 _LOOKS_PLURAL = re.compile(
-    r"^[Tt]he \S.*[^\Wius0-9]s$|^the (?:[a-z]+ )*[a-z]+[^\Wius]s of |^\"(?:.* )?[a-z]+[^\Wius]s\"$"
+    r"^[Tt]he \S.*[^\Wius0-9]s$|^the (?:[a-z]+ )*[a-z]+[^\Wius]s of |^The [A-Z]\w*[^\Wius]s of |"
+    r"^\"(?:.* )?[a-z]+[^\Wius]s\"$"
 )
 _ONE_BODY = re.compile(
     r"\b(?:States|Netherlands|Nations|Emirates|Philippines|Bahamas|Maldives|Seychelles|Congress|"

@@ -45,6 +45,8 @@ class Relation:
     """A pattern of subjects that the wordings do not suit, in RE2's syntax."""
     refuse_answer: str | None = None
     """A pattern of answers that the wordings do not suit, or that are plain mistakes."""
+    names: str | None = None
+    """What its subjects are called like where their class does not say: "river" or "team"."""
     own: bool = True
     """Worded by hand (False: made from the label)."""
 
@@ -60,7 +62,7 @@ class Relation:
 _TYPES = re.compile(r"^(\w+) > (\w+)$")
 _FIELDS = {
     "label", "types", "ask", "fill", "noun", "many", "mutable", "skip",
-    "titles", "common", "never", "refuse_subject", "refuse_answer",
+    "titles", "common", "never", "refuse_subject", "refuse_answer", "names",
 }  # fmt: skip
 
 
@@ -86,6 +88,7 @@ def _parse(pid: str, entry: dict, file: str) -> tuple[Relation, tuple[str, ...]]
         entry.get("noun"), entry.get("many", False), entry.get("mutable", False),
         titles=entry.get("titles", False), common=entry.get("common", False), never=never,
         refuse_subject=entry.get("refuse_subject"), refuse_answer=entry.get("refuse_answer"),
+        names=entry.get("names"),
     )  # fmt: skip
     return relation, labels
 
