@@ -56,6 +56,14 @@ def test_mentions(label: str, cls: str, named: str) -> None:
         ("When was {s} found?", '"field equations"', None),
         ("What is {s} part of?", "the municipal districts of Arvenia", None),
         ("Where is {s}?", "the Netherlands", "Where is the Netherlands?"),
+        # the verb belongs to what stands before
+        ("The head of {s} is held by", "the Quill Islands", None),
+        (
+            "The place to which {s} is sent is",
+            "the Quill Hills",
+            "The place to which the Quill Hills are sent is",
+        ),
+        ("Where was {s} formed?", "The Sisters of Quill", None),
         ("When was {s} released?", '"The Bells"', 'When was "The Bells" released?'),
     ],
 )
@@ -230,3 +238,51 @@ def test_the_gate_on_common_nouns_says_what_the_wording_says(label: str, name: s
         [CODE[name], label],
     ).fetchone()
     assert found == is_common(label, name)
+
+
+@pytest.mark.parametrize(
+    ("label", "cls", "named"),
+    [
+        # where a relation says that its subjects are rivers or teams
+        ("Lech", "river", "the Lech"),
+        ("Quill River", "river", "the Quill River"),
+        ("Quill Creek", "river", "Quill Creek"),
+        ("Lake Quill", "river", "Lake Quill"),
+        ("Schwarzer Quill", "river", None),
+        ("Grenby Dynamos", "team", None),
+        ("FC Grenby", "team", "FC Grenby"),
+        ("Grenby Lions", "team", "the Grenby Lions"),
+        # a town whose name is an article and a noun, and what is called after one
+        ("Los Angeles", "place", "Los Angeles"),
+        ("Los Angeles Lions", "org", "the Los Angeles Lions"),
+        ("La Quilla Mountains", "place", None),
+        ("Prince Quill Mountains", "place", "the Prince Quill Mountains"),
+        ("Queen Quill of Arvenia", "person", "Queen Quill of Arvenia"),
+        ("River Quill Mall", "place", "the River Quill Mall"),
+        ("River Falls Mall", "place", "River Falls Mall"),
+        ("Eurovision Song Contest 1987", "any", "the Eurovision Song Contest 1987"),
+        # nothing tells whether these take it
+        ("Marlow County Council", "org", None),
+        ("Quill Order", "org", None),
+        ("Spartak Quill Region", "org", None),
+        ("Quill Filling Station", "place", "the Quill Filling Station"),
+        ("Lunar Quill Orbiter", "product", None),
+        ("Émile converter", "any", None),
+        ("Quill C*-module", "any", None),
+        ("quillar tumor", "disease", None),
+        ("quillitis", "disease", "quillitis"),
+        ("bushfires in Arvenia", "any", None),
+        ("gare de Quill", "place", None),
+        # many of them, without an article
+        ("Quill brothers", "person", None),
+        ("Quill languages", "language", None),
+        # a painting, a band or a street; what is taken for a work and has no title
+        ("The Little Quill", "any", None),
+        ("The Little Quill", "work", '"The Little Quill"'),
+        ("Quill World Tour", "work", None),
+        ("Coat of arms of Arvenia", "work", None),
+        ("Treaty of Grenby", "work", None),
+    ],
+)
+def test_names_since_the_third_reading(label: str, cls: str, named: str | None) -> None:
+    assert mention(label, cls) == named

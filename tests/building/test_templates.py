@@ -55,6 +55,7 @@ def test_forms_are_well_made(relation: Relation) -> None:
 @pytest.mark.parametrize("relation", WORDED, ids=lambda relation: relation.id)
 def test_what_a_relation_is_not_asked_of_is_well_formed(relation: Relation) -> None:
     assert set(relation.never) <= set(CODE)
+    assert relation.names in (None, "river", "team")
     for pattern in (relation.refuse_subject, relation.refuse_answer):
         if pattern is not None:
             # the patterns are run by the database

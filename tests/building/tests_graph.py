@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+from ultraedit.building import BuildConfig, BuildResult, build
 
 FIRST = ("Anka", "Boro", "Cilla", "Dov", "Esme", "Falk", "Gita", "Hugo", "Ivo", "Jana")
 LAST = ("Marlow", "Tenning", "Ostrava", "Quill", "Rademaker", "Sorrel", "Umber", "Vance")
@@ -65,3 +68,20 @@ class Silent:
 
     def records(self, done: int, total: int) -> None:
         """Nothing."""
+
+
+def make(out: Path, *files: Path, **settings: Any) -> BuildResult:
+    """A build from these files with large dev and eval splits."""
+    config = BuildConfig(files, out, dev=0.2, eval=0.2, memory="500MB", threads=1, **settings)
+    return build(config, Silent())
+
+
+def load(out: Path) -> list[dict[str, Any]]:
+    """All records of a built set."""
+    import pyarrow.parquet as pq
+
+    return [
+        row
+        for path in sorted(out.glob("data/*.parquet"))
+        for row in pq.read_table(path).to_pylist()
+    ]

@@ -287,6 +287,11 @@ def is_dated(label: str) -> bool:
     return " " in label and _YEAR_FIRST.match(label) is not None
 
 
+def _foreign(label: str, cls: str) -> bool:
+    """ "gare de Bitche": a place's own word for what it is, in small letters, and its name."""
+    return cls in ("place", "org") and label != label.lower()
+
+
 def takes_article(label: str, cls: str) -> bool | None:
     """Whether "the" stands before this label of this class; None where that is not known."""
     if cls != "person" and _FOREIGN_ARTICLE.match(label) and _TAIL.search(label):
@@ -301,12 +306,14 @@ def takes_article(label: str, cls: str) -> bool | None:
         return team_takes_article(label, takes_article(label, "org"))
     if cls in ("disease", "substance") and _ONE_OF_MANY.search(label):
         return None
-    if cls in ("place", "any") and re.match(r"River [A-Z]|Eurovision Song Contest \d", label):
+    if cls in ("place", "any") and re.match(
+        r"River (?!Falls|Oaks|Forest|Park|Road|City)[A-Z]|Eurovision Song Contest \d", label
+    ):
         return True
     if label.casefold() in _THE or _EMBLEM.search(label) or _LOWER_OF.match(label):
         return True
     if not label[0].isupper() and not label[0].isdigit():
-        return None if " in " in label else False
+        return None if " in " in label or (label[0].islower() and _foreign(label, cls)) else False
     label = _BRACKETS.sub("", label)
     if (_PEOPLE_OF.match(label) and not _TAIL.search(label)) or _SHIP_PREFIX.match(label):
         return False

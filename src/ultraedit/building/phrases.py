@@ -85,6 +85,7 @@ _AGREE = (
     ("{s} was ", "{s} were "),
     ("{s} has ", "{s} have "),
 )
+_NOT_ITS_VERB = re.compile(r"\b(?:of|in|on|for|to|at|by|from|with) \{s\} (?:is|was|has) ")
 PLURAL_VERBS = "are were do have"
 """Words that agreement puts into a wording."""
 _SINGULAR = re.compile(r"\{s\} [a-z]*[^s\s]s\b")
@@ -93,7 +94,9 @@ _SINGULAR = re.compile(r"\{s\} [a-z]*[^s\s]s\b")
 @lru_cache(maxsize=10_000)
 def _plural(wording: str) -> str | None:
     """The wording for a subject in the plural, or None where its verb cannot be turned."""
-    for one, many in _AGREE:
+    # "the office of head of state of the Cook Islands is": the verb is not theirs
+    pairs = _AGREE[:3] if _NOT_ITS_VERB.search(wording) else _AGREE
+    for one, many in pairs:
         wording = wording.replace(one, many)
     return None if _SINGULAR.search(wording) else wording
 
