@@ -88,7 +88,7 @@ def _panel(axes: Axes, result: Result, name: str, title: str, sense: str) -> Non
         axes.axhline(origin, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.set_title(title, pad=14)
     axes.text(0, 1.025, sense, transform=axes.transAxes, fontsize=7, alpha=0.65)
-    axes.set_xlim(left=0)
+    _edit_ticks(axes)
     axes.margins(y=0.12)
 
 
@@ -203,7 +203,7 @@ def ages(result: Result, name: str = "efficacy.token_accuracy") -> str | None:
             )
         axes.set_xlabel("age: edits made after the edit")
         axes.set_title("Token accuracy on the edit prompt at the end of the run, by age")
-        axes.set_xlim(left=0)
+        _edit_ticks(axes)
         axes.margins(y=0.15)
         figure.tight_layout()
     return out[0]
@@ -231,7 +231,7 @@ def pace(result: Result) -> str | None:
         right.set_title("Resident memory, GiB")
         for axes in (left, right):
             axes.set_xlabel("edits")
-            axes.set_xlim(left=0)
+            _edit_ticks(axes)
             axes.set_ylim(0, 1.15 * max(max(line.get_ydata()) for line in axes.lines))  # type: ignore[arg-type, type-var]
         figure.tight_layout(w_pad=2.0)
     return out[0]
@@ -298,6 +298,13 @@ def _brief(name: str) -> str:
     """`model.layers.26.mlp.down_proj` as `26 mlp.down_proj`."""
     match = re.search(r"\.(\d+)\.(.+)$", name)
     return f"{match[1]} {match[2]}" if match else name
+
+
+def _edit_ticks(axes: Axes) -> None:
+    """From 0 on, few enough marks that "20,000" does not touch the next."""
+    axes.set_xlim(left=0)
+    axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter(lambda value, _: _short(round(value)))
 
 
 def _short(count: int) -> str:
