@@ -70,7 +70,8 @@ def main() -> None:
     theirs = clock() - started
     ours.sort()
     solve_only.sort()
-    del module, weight, update, delta
+    difference = float((shift - delta).norm() / delta.norm())
+    del module, weight, update, delta, shift
     turn = turn_share()
     write(
         options.out,
@@ -84,7 +85,7 @@ def main() -> None:
             "seconds_solve_and_apply": round(ours[len(ours) // 2], 4),
             "seconds_literal": round(theirs, 2),
             "times_faster": round(theirs / ours[len(ours) // 2], 1),
-            "relative_difference": float((shift - delta).norm() / delta.norm()),
+            "relative_difference": difference,
             "peak_bytes_of_solve": memory.peak,
             "peak_over_key_matrix": round(memory.peak / keys.nbytes, 3),
             "turn_of_two_blocks": turn,

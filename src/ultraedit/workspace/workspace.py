@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Answer, Editor, WrittenTurn
+from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.method import Method
 from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Statistics, Turn
@@ -226,6 +227,8 @@ class Workspace:
             if isinstance(error, OSError):
                 raise self.refused(error) from error
             raise
+        del before
+        give_back_freed()  # health readings and snapshots too, not the turn's own scratch alone
         return Acknowledged(number, written, health, back)
 
     def write(self, records: Sequence[Record], with_rephrases: bool) -> WrittenTurn:
