@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -10,6 +13,7 @@ import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.model.batch import make_batch
+from ultraedit.model.cache import Shared
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import greedy_ids, says
 from ultraedit.model.stack import Stack
@@ -135,6 +139,22 @@ def test_shared_tokens_are_run_for_one_row(family_model: PreTrainedModel) -> Non
     handle.remove()
     windowed = stack.share < 10
     assert seen == ([30] if windowed else [8, 6])
+
+
+def test_a_family_whose_shared_tokens_come_out_otherwise_shares_none(
+    tiny_model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Stack(tiny_model, find_structure(tiny_model), 2)
+    run = Stack._share
+
+    def wrong(*args: Any) -> Shared | None:
+        found = run(*args)
+        return None if found is None else replace(found, hidden=found.hidden + 1.0)
+
+    monkeypatch.setattr(Stack, "_share", wrong)
+    assert stack.share > 0
+    stack.check()
+    assert stack.share == 0
 
 
 def close(a: torch.Tensor, b: torch.Tensor) -> None:

@@ -32,6 +32,7 @@ from ultraedit.cli.common import (
     warnings_as_lines,
 )
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
+from ultraedit.editing.method import MICRO_BATCH, method
 from ultraedit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def edit(
     step: StepOption = None,
     steps: StepsOption = None,
     end_token: EndTokenOption = None,
-    micro_batch: MicroBatchOption = 64,
+    micro_batch: MicroBatchOption = MICRO_BATCH,
     again: Annotated[
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
@@ -118,7 +119,7 @@ def edit(
                 "step": step,
                 "steps": steps,
                 "end-token": end_token is not None,
-                "micro-batch": micro_batch != 64,
+                "micro-batch": micro_batch != MICRO_BATCH,
                 "dtype": dtype != "auto",
             },
         )
@@ -149,7 +150,6 @@ def edit(
             )
         return
     refuse_elsewhere(model, "again", again)
-    from ultraedit.editing.method import method
 
     method(
         preset, step=step, steps=steps, end_token=end_token

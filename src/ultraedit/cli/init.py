@@ -24,6 +24,7 @@ from ultraedit.cli.common import (
     print_json,
     seed_all,
 )
+from ultraedit.editing.method import MICRO_BATCH, method
 
 
 def init(
@@ -42,7 +43,7 @@ def init(
     step: StepOption = None,
     steps: StepsOption = None,
     end_token: EndTokenOption = None,
-    micro_batch: MicroBatchOption = 64,
+    micro_batch: MicroBatchOption = MICRO_BATCH,
     undo_window: Annotated[
         int,
         typer.Option(
@@ -66,7 +67,6 @@ def init(
 
     The method's settings are fixed here; the base model itself is never changed.
     """
-    from ultraedit.editing.method import method
 
     # refuses a bad setting before the model is loaded
     method(preset, step=step, steps=steps, end_token=end_token)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ultraedit.editing.method import MICRO_BATCH, method
+
 if TYPE_CHECKING:
     from ultraedit.planning.plan import Plan
 
@@ -33,7 +35,7 @@ def plan(
         ),
     ],
     turn: Annotated[int, typer.Option(help="Edits a turn.")] = 100,
-    micro_batch: Annotated[int, typer.Option(help="Edits run together.")] = 64,
+    micro_batch: Annotated[int, typer.Option(help="Edits run together.")] = MICRO_BATCH,
     tokens_per_edit: Annotated[int, typer.Option(help="Tokens of prompt and answer.")] = 30,
     dtype: Annotated[Dtype, typer.Option(help="Precision of the weights.")] = Dtype.bfloat16,
     quantize: Annotated[
@@ -51,7 +53,6 @@ def plan(
 
     Exits with 0, with 1 when a budget is given and the plan does not fit, and with 2 on bad input.
     """
-    from ultraedit.editing.method import method
     from ultraedit.model.load import DTYPES
     from ultraedit.planning.budget import parse_bytes
     from ultraedit.planning.configs import read_config

@@ -17,7 +17,7 @@ from ultraedit.data.record import Record
 from ultraedit.editing.assemble import assemble, check_record, room_to_answer, where
 from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
-from ultraedit.editing.method import Method, method
+from ultraedit.editing.method import MICRO_BATCH, Method, method
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
@@ -84,7 +84,7 @@ class Editor:
         ridge: float | None = None,
         text_weight: float | None = None,
         end_token: bool | None = None,
-        micro_batch: int = 64,
+        micro_batch: int = MICRO_BATCH,
         text: str | None = None,
         base: str | None = None,
         calibration: Calibration | None = None,
@@ -148,7 +148,7 @@ class Editor:
         ridge: float | None = None,
         text_weight: float | None = None,
         end_token: bool | None = None,
-        micro_batch: int = 64,
+        micro_batch: int = MICRO_BATCH,
         text: str | None = None,
     ) -> Editor:
         """Load a local folder, a hub id or the alias "smollm2", ready to edit.  Settings as in `Editor(...)`."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass, fields, replace
 
 from ultraedit.errors import ConfigError
 
+MICRO_BATCH = 64
+"""Prompts run together through the top blocks, at most."""
+
 
 @dataclass(frozen=True)
 class Method:

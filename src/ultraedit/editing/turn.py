@@ -17,7 +17,7 @@ from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.core.solve import DualSolver, PrimalSolver, Update, solver
 from ultraedit.core.statistics import Moments, PublishedMoments, WhitenedMoments
 from ultraedit.core.values import displacement_values, published_values, scale_gradients
-from ultraedit.editing.method import Method
+from ultraedit.editing.method import MICRO_BATCH, Method
 from ultraedit.errors import NumericalError
 from ultraedit.model.batch import Batch
 from ultraedit.model.stack import Stack
@@ -96,7 +96,7 @@ class TurnEngine:
         calibration: Calibration,
         method: Method,
         *,
-        micro_batch: int = 64,
+        micro_batch: int = MICRO_BATCH,
         trunk_cache_bytes: int = 512 * 2**20,
     ) -> None:
         self.stack = stack

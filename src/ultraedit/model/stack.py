@@ -88,10 +88,12 @@ class Stack:
         stubs: dict[int, Callable[[Tensor], Tensor]]
         stubs = dict.fromkeys(range(self.first, len(self.blocks)), _pass_through)
         stubs[self.first] = keep
-        begin = common_start([b.shared for b in batches])
-        shared = self._share(begin, stubs, kept)
         rows = [(n, i) for n, b in enumerate(batches) for i in range(len(b.lengths))]
         rows.sort(key=lambda at: -batches[at[0]].lengths[at[1]])
+        begin = common_start([b.shared for b in batches])
+        if len(rows) == 1 or len(begin) < SHARED_LEAST:
+            begin = ()
+        shared = self._share(begin, stubs, kept)
         ids = torch.cat([b.ids.flatten() for b in batches])
         starts = [0, *accumulate(b.mask.numel() for b in batches)]
         cells = [batches[n].cells(i, len(begin)) + starts[n] for n, i in rows]
@@ -119,7 +121,8 @@ class Stack:
     @torch.no_grad()
     def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
         """What the answer columns read of the prefix columns in the top blocks, under the weights of now."""
-        B, P, L = len(batch.rows), batch.prefix_ids.shape[1], len(batch.shared)
+        B, P = len(batch.rows), batch.prefix_ids.shape[1]
+        L = len(batch.shared) if B > 1 else 0  # one row has nobody to share with
         once = self._prefix(batch, trunk, slice(0, 1), slice(0, L), {}) if L else {}
         each = max(TRUNK_TOKENS // max(P - L, 1), 1)
         parts: list[Prefix] = []
@@ -299,9 +302,8 @@ class Stack:
                 f"{type(self.model).__name__} {wrong}, so it cannot be edited by this version."
             )
         begin = draw[10:]
-        self.shares = (
-            self._compare([([*begin, *prompt], target) for prompt, target in pairs]) is None
-        )
+        if self._compare([([*begin, *prompt], target) for prompt, target in pairs]) is not None:
+            self.share = 0
 
     def _compare(self, pairs: Sequence[tuple[list[int], list[int]]]) -> str | None:
         """What is wrong with running these in parts; None where it gives the model's own logits."""
@@ -309,7 +311,7 @@ class Stack:
         try:
             split = self.head(self.top(batch, self.trunk(batch))[batch.answers])
             whole = self.model(
-                input_ids=torch.cat([batch.prefix_ids, batch.suffix_ids], 1),
+                input_ids=batch.ids,
                 attention_mask=batch.mask.long(),
                 position_ids=batch.positions,
                 use_cache=False,

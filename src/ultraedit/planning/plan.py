@@ -16,7 +16,7 @@ from transformers.initialization import no_init_weights
 from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.core.solve import DualSolver, PrimalSolver, Update
 from ultraedit.editing.calibrate import measure
-from ultraedit.editing.method import Method
+from ultraedit.editing.method import MICRO_BATCH, Method
 from ultraedit.editing.turn import Calibration, Statistics, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.model.batch import Batch
@@ -51,7 +51,7 @@ class Workload:
 
     dtype: torch.dtype
     turn: int = 100
-    micro_batch: int = 64
+    micro_batch: int = MICRO_BATCH
     tokens_per_edit: int = 30
     """Prompt and answer together."""
     answer_tokens: int = 3

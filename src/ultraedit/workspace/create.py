@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.method import Method, method
+from ultraedit.editing.method import MICRO_BATCH, Method, method
 from ultraedit.errors import WorkspaceError
 from ultraedit.model.load import load, resolve
 from ultraedit.model.text import Format
@@ -35,7 +35,7 @@ def create_workspace(
     dtype: str = "auto",
     device: str = "cpu",
     trust_remote_code: bool = False,
-    micro_batch: int = 64,
+    micro_batch: int = MICRO_BATCH,
     seed: int = 0,
     undo_window: int = 10,
     health: HealthConfig | None = None,
