@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ultraedit.model.batch import Batch, make_batch
 from ultraedit.model.stack import Stack
+from ultraedit.model.trace import score_answers
 
 Ids = tuple[list[int], list[int]]
 
@@ -39,9 +41,24 @@ def token_losses(
     """Cross-entropy of each answer token, in fp32 and with gradient."""
     rows, columns = batch.answers[0][places], batch.answers[1][places]
     hidden = stack.top(batch, trunk)[rows, columns]
-    return torch.nn.functional.cross_entropy(
-        stack.head(hidden).float(), batch.labels[rows, columns], reduction="none"
-    )
+    log_probs, _, slope = score_answers(stack, hidden.detach(), batch.labels[rows, columns], 1.0)
+    assert slope is not None
+    return _Known.apply(hidden, -log_probs, slope)  # type: ignore[no-any-return]
+
+
+class _Known(torch.autograd.Function):
+    """Losses whose gradients at `hidden` are known already: torch's own cross-entropy is slow over a wide vocabulary
+    (docs/lab-notes-speed.md)."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, losses: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return losses.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return (outer[0][:, None] * slope).to(slope.dtype), None, None
 
 
 class Lesson:

@@ -105,7 +105,7 @@ def trace(
         hidden = stack.top(batch, trunk, prefix)[batch.answers]
         labels = batch.labels[batch.answers]
         scale = {"sum": 1.0, "batch_mean": 1.0 / len(labels), None: None}[loss]
-        log_probs, hits, slope = _score_answers(stack, hidden.detach(), labels, scale)
+        log_probs, hits, slope = score_answers(stack, hidden.detach(), labels, scale)
         grads: tuple[Tensor, ...] = ()
         if slope is not None:
             raw = torch.autograd.grad(hidden, [outputs[i] for i in range(len(weights))], slope)
@@ -129,7 +129,7 @@ def _cells_of(x: Tensor, row: Tensor, column: Tensor, width: int) -> Float[Tenso
     return x[row, column] if x.ndim == 3 else x[row * width + column]
 
 
-def _score_answers(
+def score_answers(
     stack: Stack, hidden: Float[Tensor, "n d"], labels: Int[Tensor, " n"], scale: float | None
 ) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"], Float[Tensor, "n d"] | None]:
     """Log-probabilities, hits, and `scale` times the gradient of the summed cross-entropy at `hidden`.
