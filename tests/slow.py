@@ -37,6 +37,7 @@ class SlowEditor:
         self.tokenizer = tokenizer
         self.modules = {name: model.get_submodule(name) for name in modules}
         self.step, self.steps, self.ridge, self.remember = step, steps, ridge, history
+        self.enough = 0.8  # how probable every token of an answer is once it is learned
         self.history: dict[str, list[Tensor]] = {name: [] for name in modules}
         self.metric: dict[str, Tensor] = {}
         self.output_norm: dict[str, float] = {}
@@ -95,8 +96,9 @@ class SlowEditor:
 
     def rows(
         self, prompt: str, target: str, fresh: int | None = None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], float]:
-        """Keys and gradients at the answer positions of one edit, and the probability of its answer.
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], float, float]:
+        """Keys and gradients at the answer positions of one edit, the probability of its answer, and that of its least
+        probable token, the end token included.
 
         All but the last `fresh` tokens go through the maps as those were.
         """
@@ -112,7 +114,8 @@ class SlowEditor:
         width = len(p) + len(answer)
         found = {n: g.reshape(width, -1)[at].double() for n, g in zip(names, grads, strict=True)}
         log_probs = logits[at].detach().log_softmax(-1).gather(1, labels[:, None])
-        return {n: keys[n][at] for n in names}, found, log_probs[:-1].sum().exp().item()
+        answer_alone = log_probs[:-1].sum().exp().item()
+        return {n: keys[n][at] for n in names}, found, answer_alone, log_probs.min().exp().item()
 
     def turn(
         self, facts: Sequence[tuple[str, str]], fresh: Sequence[int]
@@ -123,6 +126,7 @@ class SlowEditor:
         """
         before: list[float] = []
         H: dict[str, Tensor] = {}
+        learned = [False] * len(facts)
         for number in range(self.steps):
             keep = number > 0 and (self.steps - 1 - number) % 3 != 0
             if not keep:
@@ -132,14 +136,21 @@ class SlowEditor:
                 for fact, n in zip(facts, fresh, strict=True)
             ]
             if number == 0:
-                before = [probability for _, _, probability in traced]
+                before = [probability for _, _, probability, _ in traced]
                 for name in self.modules:
-                    self.history[name] += [grads[name] for _, grads, _ in traced]
-                    H[name] = torch.cat([keys[name] for keys, _, _ in traced])  # for all steps
-            shifts = {
-                name: self.solve(name, H[name], torch.cat([grads[name] for _, grads, _ in traced]))
-                for name in self.modules
-            }
+                    self.history[name] += [grads[name] for _, grads, _, _ in traced]
+                    H[name] = torch.cat([keys[name] for keys, _, _, _ in traced])  # for all steps
+            shifts = {}
+            for name in self.modules:
+                wanted = [  # nothing is asked of an edit once it is learned
+                    torch.zeros_like(grads[name]) if done else grads[name]
+                    for done, (_, grads, _, _) in zip(learned, traced, strict=True)
+                ]
+                shifts[name] = self.solve(name, H[name], torch.cat(wanted))
+            learned = [
+                done or least >= self.enough
+                for done, (_, _, _, least) in zip(learned, traced, strict=True)
+            ]
             for name, shift in shifts.items():
                 module = self.modules[name]
                 weight = module.weight.data
@@ -154,6 +165,8 @@ class SlowEditor:
         size = torch.cat(self.history[name]).square().mean(0).sqrt()
         scaled = G / size.clamp(min=1e-3 * size.mean().item() + 1e-12)
         typical = G.shape[1] ** 0.5
-        scaled = torch.stack([row * min(1.0, 3.0 * typical / row.norm().item()) for row in scaled])
+        scaled = torch.stack(
+            [row * min(1.0, 3.0 * typical / max(row.norm().item(), 1e-30)) for row in scaled]
+        )
         V = -self.step * self.output_norm[name] / typical * scaled
         return torch.linalg.solve(H.T @ H + self.ridge * self.metric[name], H.T @ V)

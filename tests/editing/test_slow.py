@@ -11,10 +11,12 @@ from transformers import PreTrainedTokenizerBase
 import tiny
 from slow import SlowEditor
 from ultraedit.data.record import Record
+from ultraedit.editing import turn
 from ultraedit.editing.assemble import assemble
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.method import Method
 from ultraedit.model.find import find_structure
+from ultraedit.model.trace import Trace, TrunkCache
 
 FORMS = {"plain": (0.0, False), "text": (30.0, False), "history": (0.0, True), "both": (30.0, True)}
 """(text_weight, history)"""
@@ -66,6 +68,44 @@ def test_default_equals_the_slow_reference(
         assert moments.count == history.shape[0]
         scale = history.square().mean(0)
         torch.testing.assert_close(moments.mean_square(), scale, atol=0, rtol=1e-3)
+
+
+def test_what_is_learned_is_left_out_as_in_the_slow_reference(
+    byte_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps so large that answers are learned within the turn, some sooner than others, at last all."""
+    in_play: list[int] = []
+    plain = turn.TurnEngine._trace
+
+    def counted(self: turn.TurnEngine, cache: TrunkCache, index: int) -> Trace:
+        in_play.append(len(cache.batches[index].lengths))
+        return plain(self, cache, index)
+
+    monkeypatch.setattr(turn.TurnEngine, "_trace", counted)
+    names = ["model.layers.1.mlp.down_proj", "model.layers.2.mlp.down_proj"]
+    settings = {"step": 0.2, "steps": 10, "ridge": 1.0, "text_weight": 0.0, "history": True}
+    editor = Editor(
+        tiny.llama(initializer_range=0.3),
+        byte_tokenizer,
+        preset=Method("tested", published=False, **settings),
+        modules=names,
+        text=tiny.TEXT,
+    )
+    monkeypatch.setattr(turn, "LEARNED", 0.05)
+    slow = SlowEditor(
+        tiny.llama(initializer_range=0.3), byte_tokenizer, names, text=tiny.TEXT, **settings
+    )
+    slow.enough = 0.05
+    facts = [("The capital of Vell is", "O"), *tiny.FACTS[1:3], ("Ula plays the", "vi")]
+    editor.edit_turn([Record(*fact) for fact in facts])
+    slow.turn(facts, fresh_tokens(editor, facts))
+    assert in_play == sorted(in_play, reverse=True)
+    assert in_play[0] == len(facts)
+    assert len(set(in_play)) >= 3  # some sooner than others
+    assert len(in_play) < settings["steps"]  # and then the turn was over
+    for weight in editor.weights:
+        expected = slow.modules[weight.name].weight
+        torch.testing.assert_close(weight.parameter.data, expected.data, atol=2e-4, rtol=0)
 
 
 def fresh_tokens(editor: Editor, facts: Sequence[tuple[str, str]]) -> list[int]:

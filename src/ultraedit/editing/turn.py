@@ -26,6 +26,9 @@ from ultraedit.model.weights import EditedWeight
 
 PUBLISHED_MICRO_BATCH = 10
 
+LEARNED = 0.8
+"""An edit is left out of a turn's later steps once each of its answer's tokens is this probable."""
+
 PREFIX_EVERY = 3
 """Steps between two runs of the prompts' own tokens through the top blocks, counted back from the last step."""
 
@@ -121,16 +124,21 @@ class TurnEngine:
         is the number of answer tokens of edit e without an end token, over which its probability is reported.
         Raises NumericalError, with model and statistics as they were, if anything non-finite turns up.
         """
-        batches = self._batches(pairs)
-        cache = TrunkCache(self.stack, batches, self.trunk_cache_bytes)
+        cache = TrunkCache(self.stack, self._batches(pairs), self.trunk_cache_bytes)
+        batches = cache.whole
         rounded = self.method.published
         first: list[Trace] = []
+        traces: list[Trace] = []
         solvers: list[DualSolver | PrimalSolver] = []
         updates: list[Update] = []
         try:
             for number in range(self.method.steps):
                 if (self.method.steps - 1 - number) % PREFIX_EVERY == 0:
                     cache.forget_prefixes()  # the last step sees all that was done
+                if number:
+                    self._leave_out_learned(cache, traces)
+                if not any(b.lengths for b in cache.batches):
+                    break
                 traces = [self._trace(cache, i) for i in range(len(batches))]
                 _require_finite(traces)
                 if number == 0:
@@ -140,6 +148,7 @@ class TurnEngine:
                 updates = self._refine(updates, solvers, traces, statistics)
                 for w, update in zip(self.weights, updates, strict=True):
                     w.preview(update, rounded)
+            cache.take_back()
             last = [
                 trace(self.stack, self.weights, b, cache.get(i), None)
                 for i, b in enumerate(batches)
@@ -173,9 +182,47 @@ class TurnEngine:
         return [self.stack.batch([pairs[i] for i in g], g) for g in groups]
 
     def _trace(self, cache: TrunkCache, index: int) -> Trace:
+        """Of the rows in play; the others' gradients are 0 and their answers certain."""
+        batch, rows = cache.batches[index], cache.rows[index]
+        if not batch.lengths:
+            return self._nothing(cache.whole[index])
         loss = "batch_mean" if self.method.published else "sum"
         prefix = cache.prefix(index) if self.method.steps > 1 else None
-        return trace(self.stack, self.weights, cache.batches[index], cache.get(index), loss, prefix)
+        found = trace(self.stack, self.weights, batch, cache.get(index), loss, prefix)
+        if rows is None:
+            return found
+        spread = self._nothing(cache.whole[index])
+        here = torch.isin(cache.whole[index].answers[0], rows)
+        spread.log_probs[here] = found.log_probs
+        for grads, some in zip(spread.grads, found.grads, strict=True):
+            grads[here] = some
+        return spread
+
+    def _nothing(self, batch: Batch) -> Trace:
+        """A later step's trace of rows that are all left out."""
+        row = batch.answers[0]
+        blank = torch.zeros(len(row), device=row.device)
+        return Trace(
+            owner=batch.rows.to(row.device)[row],
+            keys=(),
+            grads=tuple(blank.new_zeros(len(row), w.projection.d_out) for w in self.weights),
+            log_probs=blank,
+            hits=blank == 0,
+        )
+
+    def _leave_out_learned(self, cache: TrunkCache, traces: Sequence[Trace]) -> None:
+        """What is learned has next to no gradient left, and costs as much to run as what is not.
+
+        It keeps its rows in the solve, with nothing asked of them, so that the others' steps go round it.
+        """
+        for index, t in enumerate(traces):
+            row, rows = cache.whole[index].answers[0], cache.rows[index]
+            least = t.log_probs.new_zeros(len(cache.whole[index].lengths))
+            least.scatter_reduce_(0, row, t.log_probs, "amin")
+            learned = least >= math.log(LEARNED)
+            done = learned if rows is None else learned[rows]
+            if done.any():
+                cache.leave_out(index, done)
 
     def _observe(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
         if self.method.published:

@@ -59,6 +59,24 @@ class Batch:
         """The C = P+T columns."""
         return torch.cat([self.prefix_ids, self.suffix_ids], 1)
 
+    def only(self, rows: Int[Tensor, " b"]) -> Batch:
+        """Some of the rows, in the same columns."""
+        new = torch.full((len(self.lengths),), -1, device=self.mask.device)
+        new[rows] = torch.arange(len(rows), device=new.device)
+        row, column = self.answers
+        stays = new[row] >= 0
+        return Batch(
+            self.rows[rows.to(self.rows.device)],
+            self.prefix_ids[rows],
+            self.suffix_ids[rows],
+            self.labels[rows],
+            self.mask[rows],
+            self.positions[rows],
+            lengths=tuple(self.lengths[i] for i in rows.tolist()),
+            answers=(new[row[stays]], column[stays]),
+            shared=self.shared,
+        )
+
     def cells(self, row: int, skip: int = 0) -> Int[Tensor, " n"]:
         """Where a row's tokens from the `skip`-th on stand in the flattened layout."""
         width, length = self.mask.shape[1], self.lengths[row]

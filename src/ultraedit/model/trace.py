@@ -45,11 +45,18 @@ class Trace:
 
 
 class TrunkCache:
-    """Trunk activations of a turn's micro-batches, kept while they fit in `limit` bytes, else computed again."""
+    """Trunk activations of a turn's micro-batches, kept while they fit in `limit` bytes, else computed again.
+
+    Also which rows of each are still in play: `leave_out` takes rows out of all that follows.
+    """
 
     def __init__(self, stack: Stack, batches: Sequence[Batch], limit: int) -> None:
         self.stack = stack
-        self.batches = batches
+        self.whole = tuple(batches)
+        self.batches = list(batches)
+        """The rows in play."""
+        self.rows: list[Int[Tensor, " _"] | None] = [None] * len(batches)
+        """Which rows of the batch as it was given those are; None: all."""
         ends = accumulate(b.mask.numel() * stack.cell_bytes for b in batches)
         fitting = sum(end <= limit for end in ends)
         self._kept = stack.trunks(batches[:fitting]) if fitting else []
@@ -69,9 +76,25 @@ class TrunkCache:
         self._prefixes.clear()
 
     def get(self, index: int) -> Float[Tensor, "B C d"]:
-        if index < len(self._kept):
-            return self._kept[index]
-        return self.stack.trunk(self.batches[index])
+        if index >= len(self._kept):
+            return self.stack.trunk(self.batches[index])
+        rows = self.rows[index]
+        return self._kept[index] if rows is None else self._kept[index][rows]
+
+    def leave_out(self, index: int, done: Bool[Tensor, " B"]) -> None:
+        """Take rows of those in play out of play."""
+        stay = torch.nonzero(~done)[:, 0]
+        rows = self.rows[index]
+        self.rows[index] = stay if rows is None else rows[stay]
+        self.batches[index] = self.batches[index].only(stay)
+        if index in self._prefixes:
+            states = self._prefixes[index].items()
+            self._prefixes[index] = {i: (k[stay], v[stay]) for i, (k, v) in states}
+
+    def take_back(self) -> None:
+        """All rows are in play again."""
+        self.batches, self.rows = list(self.whole), [None] * len(self.whole)
+        self.forget_prefixes()
 
 
 def trace(

@@ -102,6 +102,9 @@ class _PlannedEngine(TurnEngine):
         self.memory.assign("keys and gradients", *found.keys, *found.grads)
         return found
 
+    def _leave_out_learned(self, cache: TrunkCache, traces: Sequence[Trace]) -> None:
+        """Nothing is learned: the most that a turn can take."""
+
     def _observe(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
         with self.memory.part("metric and statistics"):
             return super()._observe(statistics, traces)
