@@ -9,6 +9,8 @@ import hashlib
 import math
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from ultraedit.data.bundled import drift_text
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.receipt import Receipt
@@ -44,7 +46,7 @@ class Canary:
         windows = [ids[k : k + WINDOW] for k in range(0, len(ids), WINDOW)]
         pairs = [(w[:1], w[1:]) for w in windows if len(w) > 1]
         self._batches = stack.batches(pairs, WINDOWS_AT_ONCE)
-        self._trunks = [stack.trunk(b) for b in self._batches]
+        self._trunks = stack.trunks(self._batches)
         with originals(editor.weights):
             self._before = self._loss()
 
@@ -164,11 +166,11 @@ class Monitor:
             return None
         pairs = [encode_pair(editor.tokenizer, r.prompt, r.target, editor.form) for r in rows]
         batches = editor.stack.batches(pairs, editor.engine.micro_batch)
-        return sum(self._answered(batch) for batch in batches) / len(rows)
+        trunks = editor.stack.trunks(batches)
+        return sum(map(self._answered, batches, trunks)) / len(rows)
 
-    def _answered(self, batch: Batch) -> int:
-        stack = self._editor.stack
-        found = trace(stack, self._editor.weights, batch, stack.trunk(batch), None)
+    def _answered(self, batch: Batch, trunk: Tensor) -> int:
+        found = trace(self._editor.stack, self._editor.weights, batch, trunk, None)
         return sum(
             bool(found.hits[found.owner == pair].all()) for pair in found.owner.unique().tolist()
         )
