@@ -16,9 +16,10 @@ from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.method import Method
 from ultraedit.editing.state import statistics_from_tensors, statistics_tensors
+from ultraedit.editing.turn import answer_scores
 from ultraedit.model.batch import make_batch
 from ultraedit.model.text import encode_pair
-from ultraedit.model.trace import trace
+from ultraedit.model.trace import Trace, trace
 
 RECORDS = [Record(*fact) for fact in tiny.FACTS]
 
@@ -261,3 +262,17 @@ def test_nothing_warns_in_a_plain_run() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         editor().edit_turn(RECORDS[:2])
+
+
+def test_an_answer_stops_where_its_end_token_is_the_most_likely_one() -> None:
+    """Pairs 0 and 2 are edit 0 in two forms, pair 1 is edit 1; both answers have two tokens and an end."""
+    owner = torch.tensor([1, 1, 1, 0, 0, 0, 2, 2, 2])
+    hits = torch.tensor([1, 1, 0, 1, 1, 1, 0, 0, 0]).bool()
+    log_probs = torch.tensor([0.5, 0.5, 0.1, 0.8, 0.5, 0.9, 0.1, 0.1, 0.1]).log()
+    found = Trace(owner, keys=(), grads=(), log_probs=log_probs, hits=hits)
+    probabilities, learned, stops = answer_scores([found], [0, 1, 0], [2, 2])
+    assert probabilities.tolist() == pytest.approx([0.4, 0.25])
+    assert learned.tolist() == [True, True]
+    assert stops.tolist() == [True, False]
+    _, _, stops = answer_scores([found], [0, 1, 0], [3, 3])  # no end token among these
+    assert stops.tolist() == [False, False]

@@ -24,11 +24,11 @@ from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Calibration, Statistics, Turn, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import find_structure
-from ultraedit.model.generate import answer, as_text, says, stop_token_ids
+from ultraedit.model.generate import answer, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
-from ultraedit.model.text import Form, Format, encode_pair, resolve_format
+from ultraedit.model.text import Form, Format, encode_target, resolve_format
 from ultraedit.model.weights import edited_weights, originals
 
 BEFORE_TOKENS = 16
@@ -185,12 +185,11 @@ class Editor:
             prompt, target, id=id or f"edit-{self.edits + 1}", rephrases=tuple(rephrases)
         )
         self._check([record], with_rephrases=True)
-        ids, wanted = encode_pair(self.tokenizer, prompt, target, self.form)
         before = self._generate([prompt], BEFORE_TOKENS)[0]
-        receipt = self.edit_turn([record], with_rephrases=True).receipts[0]
-        stop = stop_token_ids(self.model, self.tokenizer)
-        if receipt.learned and says(self.model, ids, wanted, stop):  # one forward, not one a token
-            after = as_text(self.tokenizer, wanted)
+        written = self.edit_turn([record], with_rephrases=True)
+        receipt = written.receipts[0]
+        if receipt.learned and bool(written.turn.stops[0]):  # seen in one forward, not in one a token
+            after = as_text(self.tokenizer, encode_target(self.tokenizer, target, self.form))
         else:
             after = self._generate([prompt])[0]
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric
@@ -84,8 +84,10 @@ class Turn:
     statistics: Statistics
     probability_before: Float[Tensor, " edits"]
     probability_after: Float[Tensor, " edits"]
-    learned: Tensor
-    """bool per edit."""
+    learned: Bool[Tensor, " edits"]
+    """Whether all tokens of the answer are the most likely ones."""
+    stops: Bool[Tensor, " edits"]
+    """Whether the end token, where it is edited, is the most likely one behind the answer."""
     moved: dict[str, float]
 
 
@@ -163,10 +165,10 @@ class TurnEngine:
             for w, update in zip(self.weights, updates, strict=True)
         }
         owner = torch.tensor(owners)[torch.cat([t.owner for t in first]).cpu()]
-        p_before, _ = answer_scores(first, owners, lengths)
-        p_after, learned = answer_scores(last, owners, lengths)
+        p_before, _, _ = answer_scores(first, owners, lengths)
+        p_after, learned, stops = answer_scores(last, owners, lengths)
         statistics = self._remember(statistics, first)
-        return Turn(owner, tuple(updates), statistics, p_before, p_after, learned, moved)
+        return Turn(owner, tuple(updates), statistics, p_before, p_after, learned, stops, moved)
 
     def _batches(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Batch]:
         if not self.method.published:
@@ -319,13 +321,15 @@ def _rows(parts: Sequence[Tensor]) -> Float[Tensor, "n d"]:
 
 def answer_scores(
     traces: Sequence[Trace], owners: Sequence[int], lengths: Sequence[int]
-) -> tuple[Float[Tensor, " edits"], Tensor]:
-    """Probability of each edit's whole answer, and whether all its tokens are the most likely ones.
+) -> tuple[Float[Tensor, " edits"], Bool[Tensor, " edits"], Bool[Tensor, " edits"]]:
+    """Of each edit: its whole answer's probability, whether all its tokens are the most likely ones, and whether the
+    end token is behind them (False where it is not edited).
 
     Where an edit was written in several forms, the first form is the one reported.
     """
     probabilities = torch.zeros(len(lengths))
     learned = torch.zeros(len(lengths), dtype=torch.bool)
+    stops = torch.zeros(len(lengths), dtype=torch.bool)
     first_pair: dict[int, int] = {}
     for pair, edit in enumerate(owners):
         first_pair.setdefault(edit, pair)
@@ -336,14 +340,17 @@ def answer_scores(
         log_probs, hits = t.log_probs.tolist(), t.hits.tolist()
         for pair, log_prob, hit in zip(t.owner.tolist(), log_probs, hits, strict=True):
             edit = pair_edit.get(pair)
-            if edit is None or counts.get(edit, 0) == lengths[edit]:
-                continue  # another form, or the end token
+            if edit is None:
+                continue  # another form
+            if counts.get(edit, 0) == lengths[edit]:
+                stops[edit] = hit
+                continue
             counts[edit] = counts.get(edit, 0) + 1
             totals[edit] = totals.get(edit, 0.0) + log_prob
             learned[edit] = hit if counts[edit] == 1 else learned[edit] and hit
             if counts[edit] == lengths[edit]:
                 probabilities[edit] = math.exp(totals[edit])
-    return probabilities, learned
+    return probabilities, learned, stops
 
 
 def _require_finite(traces: Sequence[Trace]) -> None:

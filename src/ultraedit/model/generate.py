@@ -80,17 +80,6 @@ def _greedy_batch(
     return out
 
 
-@torch.no_grad()
-def says(
-    model: PreTrainedModel, prompt: list[int], answer: list[int], stop_ids: frozenset[int]
-) -> bool:
-    """Whether the greedy answer to `prompt` is `answer` and nothing more: one forward in place of one a token."""
-    ids = torch.tensor([[*prompt, *answer]]).to(_device(model))
-    hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-    *said, end = head_logits(model, hidden[0, len(prompt) - 1 :]).argmax(-1).tolist()
-    return said == answer and end in stop_ids
-
-
 def stop_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every token that ends an answer: the tokenizer's and the generation config's."""
     config = model.generation_config
