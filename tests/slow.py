@@ -32,11 +32,13 @@ class SlowEditor:
         text_weight: float,
         history: bool,
         text: str,
+        prompt_tokens: int = 0,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.modules = {name: model.get_submodule(name) for name in modules}
         self.step, self.steps, self.ridge, self.remember = step, steps, ridge, history
+        self.prompt_tokens = prompt_tokens
         self.enough = 0.8  # how probable every token of an answer is once it is learned
         self.history: dict[str, list[Tensor]] = {name: [] for name in modules}
         self.metric: dict[str, Tensor] = {}
@@ -95,10 +97,10 @@ class SlowEditor:
         return keys, outputs, logits
 
     def rows(
-        self, prompt: str, target: str, fresh: int | None = None
+        self, prompt: str, target: str, fresh: int | None = None, more: Sequence[int] = ()
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], float, float]:
-        """Keys and gradients at the answer positions of one edit, the probability of its answer, and that of its least
-        probable token, the end token included.
+        """Keys and gradients at the answer positions of one edit and at the positions `more`, the probability of its
+        answer, and that of its least probable token, the end token included.
 
         All but the last `fresh` tokens go through the maps as those were.
         """
@@ -112,10 +114,33 @@ class SlowEditor:
         loss = cross_entropy(logits[at], labels, reduction="sum")
         grads = torch.autograd.grad(loss, [outputs[name] for name in names])
         width = len(p) + len(answer)
-        found = {n: g.reshape(width, -1)[at].double() for n, g in zip(names, grads, strict=True)}
+        edited = [*range(len(p) - 1, width), *more]
+        found = {
+            n: g.reshape(width, -1)[edited].double() for n, g in zip(names, grads, strict=True)
+        }
         log_probs = logits[at].detach().log_softmax(-1).gather(1, labels[:, None])
         answer_alone = log_probs[:-1].sum().exp().item()
-        return {n: keys[n][at] for n in names}, found, answer_alone, log_probs.min().exp().item()
+        taken = {n: keys[n][edited] for n in names}
+        return taken, found, answer_alone, log_probs.min().exp().item()
+
+    def leading(self, facts: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """Of each fact the positions in its prompt, but for the first and the last, where the gradient is largest:
+        squared norms over those usual at the turn's answer tokens, summed over the maps."""
+        if not self.prompt_tokens:
+            return [[] for _ in facts]
+        inside = [range(1, len(self.tokenizer(prompt)["input_ids"]) - 1) for prompt, _ in facts]
+        grads = [self.rows(*fact, more=at)[1] for fact, at in zip(facts, inside, strict=True)]
+        sizes = [torch.zeros(len(at), dtype=torch.float64) for at in inside]
+        for name in self.modules:
+            squares = [g[name].square().sum(1) for g in grads]
+            answers = [s[: len(s) - len(at)] for s, at in zip(squares, inside, strict=True)]
+            usual = torch.cat(answers).mean()
+            for size, square, at in zip(sizes, squares, inside, strict=True):
+                size += square[len(square) - len(at) :] / usual
+        return [
+            sorted(at[j] for j in size.argsort(descending=True)[: self.prompt_tokens].tolist())
+            for at, size in zip(inside, sizes, strict=True)
+        ]
 
     def turn(
         self, facts: Sequence[tuple[str, str]], fresh: Sequence[int]
@@ -127,13 +152,14 @@ class SlowEditor:
         before: list[float] = []
         H: dict[str, Tensor] = {}
         learned = [False] * len(facts)
+        chosen = self.leading(facts)
         for number in range(self.steps):
             keep = number > 0 and (self.steps - 1 - number) % 3 != 0
             if not keep:
                 self.started = {name: m.weight.data.clone() for name, m in self.modules.items()}
             traced = [
-                self.rows(*fact, fresh=n if keep else None)
-                for fact, n in zip(facts, fresh, strict=True)
+                self.rows(*fact, fresh=n if keep else None, more=more)
+                for fact, n, more in zip(facts, fresh, chosen, strict=True)
             ]
             if number == 0:
                 before = [probability for _, _, probability, _ in traced]

@@ -18,20 +18,27 @@ from ultraedit.editing.method import Method
 from ultraedit.model.find import find_structure
 from ultraedit.model.trace import Trace, TrunkCache
 
-FORMS = {"plain": (0.0, False), "text": (30.0, False), "history": (0.0, True), "both": (30.0, True)}
-"""(text_weight, history)"""
+FORMS = {
+    "plain": (0.0, False, 0),
+    "text": (30.0, False, 0),
+    "history": (0.0, True, 0),
+    "both": (30.0, True, 0),
+    "prompts": (30.0, True, 2),
+}
+"""(text_weight, history, prompt_tokens)"""
 
 
 @pytest.mark.parametrize(
     ("family", "form"),
     [("llama", form) for form in FORMS]
-    + [(family, "both") for family in ("phi4", "gemma2", "gemma3", "gpt2", "neox", "opt")],
+    + [(family, "both") for family in ("phi4", "gemma2", "gemma3", "gpt2", "neox", "opt")]
+    + [(family, "prompts") for family in ("gemma3", "gpt2", "opt")],
 )
 def test_default_equals_the_slow_reference(
     family: str, form: str, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """Three turns of five steps on three maps of two shapes; micro-batches of 3, so padding differs too."""
-    text_weight, history = FORMS[form]
+    text_weight, history, prompt_tokens = FORMS[form]
     model, other = tiny.family(family), tiny.family(family)
     names = [
         p.name
@@ -44,6 +51,7 @@ def test_default_equals_the_slow_reference(
         "ridge": 2.0,
         "text_weight": text_weight,
         "history": history,
+        "prompt_tokens": prompt_tokens,
     }
     editor = Editor(
         model,

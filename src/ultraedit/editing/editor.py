@@ -28,7 +28,13 @@ from ultraedit.model.generate import answer, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
-from ultraedit.model.text import Form, Format, encode_target, resolve_format
+from ultraedit.model.text import (
+    Form,
+    Format,
+    encode_target,
+    opening_tokens,
+    resolve_format,
+)
 from ultraedit.model.weights import edited_weights, originals
 
 BEFORE_TOKENS = 16
@@ -125,7 +131,12 @@ class Editor:
                 self.stack, self.weights, tokenizer, text or anchor_text(), self.method
             )
         self.engine = TurnEngine(
-            self.stack, self.weights, calibration, self.method, micro_batch=micro_batch
+            self.stack,
+            self.weights,
+            calibration,
+            self.method,
+            micro_batch=micro_batch,
+            begin=opening_tokens(tokenizer, self.form),
         )
         self.statistics = Statistics.empty(self.weights, calibration, self.method)
         self.edits = 0
@@ -188,7 +199,9 @@ class Editor:
         before = self._generate([prompt], BEFORE_TOKENS)[0]
         written = self.edit_turn([record], with_rephrases=True)
         receipt = written.receipts[0]
-        if receipt.learned and bool(written.turn.stops[0]):  # seen in one forward, not in one a token
+        if receipt.learned and bool(
+            written.turn.stops[0]
+        ):  # seen in one forward, not in one a token
             after = as_text(self.tokenizer, encode_target(self.tokenizer, target, self.form))
         else:
             after = self._generate([prompt])[0]

@@ -31,6 +31,8 @@ class Method:
     end_token: bool = True
     """Edit the answer together with the token that ends it, so that generation says the answer and stops."""
     modules: str = "auto"
+    prompt_tokens: int = 0
+    """Of each prompt, how many of its own tokens are edited with the answer's: those of largest gradient."""
     whiten: bool = False
     """Published form only: gradients times the inverse root of their running covariance (StableEdit)."""
 
@@ -42,6 +44,15 @@ PRESETS: dict[str, Method] = {
     ),
     "default": Method(
         "default", published=False, step=0.15, steps=6, text_weight=1000.0, history=True
+    ),
+    "thorough": Method(
+        "thorough",
+        published=False,
+        step=0.15,
+        steps=6,
+        text_weight=1000.0,
+        history=True,
+        prompt_tokens=4,
     ),
     "fast": Method("fast", published=False, step=0.35, steps=1, text_weight=1000.0, history=True),
 }
@@ -72,6 +83,10 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
     if made.whiten and not made.published:
         raise ConfigError(
             f'whiten is a setting of the published form, which preset "{made.name}" is not; use preset "stableedit".'
+        )
+    if made.prompt_tokens < 0 or (made.published and made.prompt_tokens):
+        raise ConfigError(
+            f"prompt_tokens is {made.prompt_tokens}; it must not be below 0, and 0 with the published forms."
         )
     if not made.step > 0 or not made.ridge > 0 or made.text_weight < 0:
         raise ConfigError(

@@ -18,6 +18,7 @@ from ultraedit.core.solve import DualSolver, PrimalSolver, Update, solver
 from ultraedit.core.statistics import Moments, PublishedMoments, WhitenedMoments
 from ultraedit.core.values import displacement_values, published_values, scale_gradients
 from ultraedit.editing.method import MICRO_BATCH, Method
+from ultraedit.editing.prompts import keep_leading
 from ultraedit.errors import NumericalError
 from ultraedit.model.batch import Batch
 from ultraedit.model.stack import Stack
@@ -103,13 +104,16 @@ class TurnEngine:
         *,
         micro_batch: int = MICRO_BATCH,
         trunk_cache_bytes: int = 512 * 2**20,
+        begin: int = 1,
     ) -> None:
+        """begin: number of tokens that all prompts begin with, and at least 1: none of those is ever edited."""
         self.stack = stack
         self.weights = tuple(weights)
         self.calibration = calibration
         self.method = method
         self.micro_batch = micro_batch
         self.trunk_cache_bytes = trunk_cache_bytes
+        self.begin = begin
         self.warming = False
         """Gather the covariance of a method that whitens, and do without it (`editing.warm_up`)."""
 
@@ -127,7 +131,6 @@ class TurnEngine:
         Raises NumericalError, with model and statistics as they were, if anything non-finite turns up.
         """
         cache = TrunkCache(self.stack, self._batches(pairs), self.trunk_cache_bytes)
-        batches = cache.whole
         rounded = self.method.published
         first: list[Trace] = []
         traces: list[Trace] = []
@@ -141,9 +144,11 @@ class TurnEngine:
                     self._leave_out_learned(cache, traces)
                 if not any(b.lengths for b in cache.batches):
                     break
-                traces = [self._trace(cache, i) for i in range(len(batches))]
+                traces = [self._trace(cache, i) for i in range(len(cache.whole))]
                 _require_finite(traces)
                 if number == 0:
+                    if self.method.prompt_tokens:
+                        traces = keep_leading(cache, traces, self.method.prompt_tokens)
                     first = traces
                     statistics = self._observe(statistics, traces)
                     solvers = self._solvers(traces, statistics)
@@ -153,7 +158,7 @@ class TurnEngine:
             cache.take_back()
             last = [
                 trace(self.stack, self.weights, b, cache.get(i), None)
-                for i, b in enumerate(batches)
+                for i, b in enumerate(cache.whole)
             ]
             _require_finite(last)
         except BaseException:
@@ -172,7 +177,8 @@ class TurnEngine:
 
     def _batches(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Batch]:
         if not self.method.published:
-            return self.stack.batches(pairs, self.micro_batch)
+            begin = self.begin if self.method.prompt_tokens else 0
+            return self.stack.batches(pairs, self.micro_batch, begin)
         # as released: sorted by the length of prompt and answer together, longest first, in tens
         order = sorted(
             range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]), reverse=True
@@ -194,16 +200,17 @@ class TurnEngine:
         if rows is None:
             return found
         spread = self._nothing(cache.whole[index])
-        here = torch.isin(cache.whole[index].answers[0], rows)
-        spread.log_probs[here] = found.log_probs
+        whole = cache.whole[index]
+        spread.log_probs[torch.isin(whole.answers[0], rows)] = found.log_probs
+        here = torch.isin(whole.edited[0], rows)
         for grads, some in zip(spread.grads, found.grads, strict=True):
             grads[here] = some
         return spread
 
     def _nothing(self, batch: Batch) -> Trace:
         """A later step's trace of rows that are all left out."""
-        row = batch.answers[0]
-        blank = torch.zeros(len(row), device=row.device)
+        row = batch.edited[0]
+        blank = torch.zeros(len(batch.answers[0]), device=row.device)
         return Trace(
             owner=batch.rows.to(row.device)[row],
             keys=(),
@@ -338,7 +345,7 @@ def answer_scores(
     counts: dict[int, int] = {}
     for t in traces:
         log_probs, hits = t.log_probs.tolist(), t.hits.tolist()
-        for pair, log_prob, hit in zip(t.owner.tolist(), log_probs, hits, strict=True):
+        for pair, log_prob, hit in zip(t.owner[: len(hits)].tolist(), log_probs, hits, strict=True):
             edit = pair_edit.get(pair)
             if edit is None:
                 continue  # another form

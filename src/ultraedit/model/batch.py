@@ -9,6 +9,8 @@ are run once for the batch.  What a shorter row lacks is left empty behind them:
 
     shared shared ....... rest rest | answer answer
     shared shared rest rest rest rest | ...... answer
+
+A wide batch has all tokens but the first few in the suffix: prompts can then be edited too.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ BATCH_COST = 60.0
 """Cost of one more micro-batch in suffix cells (docs/lab-notes-speed.md)."""
 
 
+Cells = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some prompts and answers in the split layout.  B rows; P prefix columns; T suffix columns."""
@@ -45,8 +50,12 @@ class Batch:
 
     lengths: tuple[int, ...]
     """Tokens of each row, padding left out."""
-    answers: tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
+    answers: tuple[Int[Tensor, " a"], Int[Tensor, " a"]]
     """Row and suffix column of every answer token, edit by edit: an index, so that no shape hangs on data."""
+    edited: Cells
+    """The same of every token whose keys and gradients are taken: the answers' first, then those of prompts."""
+    open: tuple[int, ...]
+    """How many of each row's prompt tokens are among them."""
     shared: tuple[int, ...]
     """The tokens in the first columns, where they are the same in every row and worth running once; often none."""
 
@@ -63,8 +72,11 @@ class Batch:
         """Some of the rows, in the same columns."""
         new = torch.full((len(self.lengths),), -1, device=self.mask.device)
         new[rows] = torch.arange(len(rows), device=new.device)
-        row, column = self.answers
-        stays = new[row] >= 0
+
+        def those(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+            stays = new[row] >= 0
+            return new[row[stays]], column[stays]
+
         return Batch(
             self.rows[rows.to(self.rows.device)],
             self.prefix_ids[rows],
@@ -73,7 +85,9 @@ class Batch:
             self.mask[rows],
             self.positions[rows],
             lengths=tuple(self.lengths[i] for i in rows.tolist()),
-            answers=(new[row[stays]], column[stays]),
+            answers=those(*self.answers),
+            edited=those(*self.edited),
+            open=tuple(self.open[i] for i in rows.tolist()),
             shared=self.shared,
         )
 
@@ -90,15 +104,20 @@ def make_batch(
     rows: Sequence[int],
     device: torch.device | str = "cpu",
     share: int = 0,
+    begin: int = 0,
 ) -> Batch:
     """Lay out (prompt ids, answer ids) pairs.  Prompts and answers hold at least one token each.
 
-    Common first tokens are put in front if the batch is then at most `share` columns wide.
+    Common first tokens are put in front if the batch is then at most `share` columns wide.  With `begin` the batch is
+    wide: all tokens from that one on can be edited.
     """
     B = len(pairs)
+    longest = max(_length(pair) for pair in pairs)
     T = max(len(t) for _, t in pairs)
-    P = max(max(_length(pair) for pair in pairs) - T, 1)
-    L = _shared(pairs, T) if share >= P + T else 0
+    if begin:
+        T = max(T, longest - begin)
+    P = max(longest - T, 1)
+    L = _shared(pairs, T, begin) if share >= P + T else 0
     ids = torch.zeros(B, P + T, dtype=torch.long)
     mask = torch.zeros(B, P + T, dtype=torch.bool)
     labels = torch.zeros(B, T, dtype=torch.long)
@@ -114,11 +133,17 @@ def make_batch(
     positions = (mask.long().cumsum(1) - 1).clamp(min=0)
     cells = [(i, T - len(t) + j) for i, (_, t) in enumerate(pairs) for j in range(len(t))]
     row, column = torch.tensor(cells).T.contiguous().to(device)
+    # a prompt's last token predicts the answer's first one and is among the answers already
+    opened = [range(begin, max(len(p) - 1, begin)) if begin else range(0) for p, _ in pairs]
+    cells += [(i, T - _length(pairs[i]) + j) for i, places in enumerate(opened) for j in places]
+    row_of, column_of = torch.tensor(cells).T.contiguous().to(device)
     return Batch(
         torch.tensor(rows),
         *(x.to(device) for x in (ids[:, :P], ids[:, P:], labels, mask, positions)),
         lengths=tuple(_length(pair) for pair in pairs),
         answers=(row, column),
+        edited=(row_of, column_of),
+        open=tuple(map(len, opened)),
         shared=tuple(pairs[0][0][:L]),
     )
 
@@ -128,12 +153,14 @@ def make_batches(
     size: int,
     device: torch.device | str = "cpu",
     share: int = 0,
+    begin: int = 0,
 ) -> list[Batch]:
-    """Micro-batches of at most `size` rows, longest answers first, cut where that costs least."""
-    order = sorted(range(len(pairs)), key=lambda i: (-len(pairs[i][1]), -_length(pairs[i]), i))
-    lengths = [(len(pairs[i][1]), _length(pairs[i])) for i in order]
+    """Micro-batches of at most `size` rows, longest suffixes first, cut where that costs least."""
+    suffix = [max(len(p[1]), _length(p) - begin) if begin else len(p[1]) for p in pairs]
+    order = sorted(range(len(pairs)), key=lambda i: (-suffix[i], -_length(pairs[i]), i))
+    lengths = [(suffix[i], _length(pairs[i])) for i in order]
     chunks = [order[low:high] for low, high in cuts(lengths, size)]
-    return [make_batch([pairs[i] for i in chunk], chunk, device, share) for chunk in chunks]
+    return [make_batch([pairs[i] for i in chunk], chunk, device, share, begin) for chunk in chunks]
 
 
 def cuts(lengths: Sequence[tuple[int, int]], size: int) -> list[tuple[int, int]]:
@@ -160,10 +187,13 @@ def cuts(lengths: Sequence[tuple[int, int]], size: int) -> list[tuple[int, int]]
     return found[::-1]
 
 
-def _shared(pairs: Sequence[tuple[list[int], list[int]]], suffix: int) -> int:
-    """How many leading tokens to run once.  They lie in the prefix of every row."""
-    most = min(_length(pair) for pair in pairs) - suffix
-    common = min(len(common_start([p for p, _ in pairs])), most)
+def _shared(pairs: Sequence[tuple[list[int], list[int]]], suffix: int, begin: int) -> int:
+    """How many leading tokens to run once.  They lie in the prefix of every row; a wide batch has no other prefix."""
+    common = len(common_start([p for p, _ in pairs]))
+    if begin:
+        common = begin if common >= begin and min(len(p) for p, _ in pairs) > begin else 0
+    else:
+        common = min(common, min(_length(pair) for pair in pairs) - suffix)
     return common if common >= SHARED_LEAST else 0
 
 

@@ -61,9 +61,11 @@ class Stack:
         """`make_batch` for this model."""
         return make_batch(pairs, rows, self.device, self.share)
 
-    def batches(self, pairs: Sequence[tuple[list[int], list[int]]], size: int) -> list[Batch]:
+    def batches(
+        self, pairs: Sequence[tuple[list[int], list[int]]], size: int, begin: int = 0
+    ) -> list[Batch]:
         """`make_batches` for this model."""
-        return make_batches(pairs, size, self.device, self.share)
+        return make_batches(pairs, size, self.device, self.share, begin)
 
     # -- the three parts -------------------------------------------------------------------------
 

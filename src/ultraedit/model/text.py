@@ -43,6 +43,14 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, form: Form) -
     return list(tokenizer(prompt.rstrip(" "))["input_ids"])  # type: ignore[arg-type]
 
 
+def opening_tokens(tokenizer: PreTrainedTokenizerBase, form: Form) -> int:
+    """How many tokens all prompts of a form begin with: a BOS, or the head of a chat template.  At least 1: the first
+    token of a text is an outlier in most models whatever it is."""
+    one, other = (encode_prompt(tokenizer, letter, form) for letter in "aZ")
+    same = next((j for j, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    return max(same, 1)
+
+
 def encode_target(tokenizer: PreTrainedTokenizerBase, target: str, form: Form) -> list[int]:
     """Token ids of the answer: `" " + target` in raw form, `target` after a chat template's generation prompt."""
     text = target.strip(" ") if form == "chat" else " " + target.strip(" ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ultraedit.core.labels import score_labels
-from ultraedit.model.batch import Batch
+from ultraedit.model.batch import Batch, Cells
 from ultraedit.model.cache import Prefix
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight
@@ -30,7 +30,8 @@ HEAD_ROWS = 128
 
 @dataclass(frozen=True)
 class Trace:
-    """What one micro-batch gave.  Rows are answer tokens, edit by edit in the batch's order."""
+    """What one micro-batch gave.  Rows are its edited tokens: the answers', edit by edit in the batch's order, and
+    behind them those of prompts, if the batch is wide."""
 
     owner: Int[Tensor, " n"]
     """Index of the edit, in the caller's list, that each row belongs to."""
@@ -38,9 +39,9 @@ class Trace:
     """fp32 inputs of each edited projection: n x its d_in."""
     grads: tuple[Float[Tensor, "n _"], ...]
     """fp32 gradients of the loss at each projection's output, n x its d_out; empty when traced without gradient."""
-    log_probs: Float[Tensor, " n"]
-    """Log-probability of each answer token, fp32."""
-    hits: Bool[Tensor, " n"]
+    log_probs: Float[Tensor, " a"]
+    """Log-probability of each answer token, fp32: of the first a rows."""
+    hits: Bool[Tensor, " a"]
     """Whether the answer token was the most likely one."""
 
 
@@ -52,7 +53,7 @@ class TrunkCache:
 
     def __init__(self, stack: Stack, batches: Sequence[Batch], limit: int) -> None:
         self.stack = stack
-        self.whole = tuple(batches)
+        self.whole = list(batches)
         self.batches = list(batches)
         """The rows in play."""
         self.rows: list[Int[Tensor, " _"] | None] = [None] * len(batches)
@@ -90,6 +91,11 @@ class TrunkCache:
         if index in self._prefixes:
             states = self._prefixes[index].items()
             self._prefixes[index] = {i: (k[stay], v[stay]) for i, (k, v) in states}
+
+    def edit_only(self, index: int, edited: Cells, open: tuple[int, ...]) -> None:
+        """Other edited tokens for a batch, while all its rows are in play."""
+        self.whole[index] = replace(self.whole[index], edited=edited, open=open)
+        self.batches[index] = self.whole[index]
 
     def take_back(self) -> None:
         """All rows are in play again."""
@@ -134,7 +140,7 @@ def trace(
             raw = torch.autograd.grad(hidden, [outputs[i] for i in range(len(weights))], slope)
             grads = tuple(_at(g, batch).float() for g in raw)
     return Trace(
-        owner=batch.rows.to(labels.device)[batch.answers[0]],
+        owner=batch.rows.to(labels.device)[batch.edited[0]],
         keys=tuple(_at(inputs[i], batch).float() for i in range(len(weights))),
         grads=grads,
         log_probs=log_probs,
@@ -143,8 +149,8 @@ def trace(
 
 
 def _at(x: Tensor, batch: Batch) -> Float[Tensor, "n d"]:
-    """The answer tokens' rows of a suffix-shaped x."""
-    return _cells_of(x, *batch.answers, batch.suffix_ids.shape[1])
+    """The edited tokens' rows of a suffix-shaped x."""
+    return _cells_of(x, *batch.edited, batch.suffix_ids.shape[1])
 
 
 def _cells_of(x: Tensor, row: Tensor, column: Tensor, width: int) -> Float[Tensor, "n d"]:
