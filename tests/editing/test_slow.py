@@ -78,8 +78,9 @@ def test_default_equals_the_slow_reference(
         torch.testing.assert_close(moments.mean_square(), scale, atol=0, rtol=1e-3)
 
 
+@pytest.mark.parametrize("prompt_tokens", [0, 3])
 def test_what_is_learned_is_left_out_as_in_the_slow_reference(
-    byte_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+    prompt_tokens: int, byte_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps so large that answers are learned within the turn, some sooner than others, at last all."""
     in_play: list[int] = []
@@ -92,6 +93,7 @@ def test_what_is_learned_is_left_out_as_in_the_slow_reference(
     monkeypatch.setattr(turn.TurnEngine, "_trace", counted)
     names = ["model.layers.1.mlp.down_proj", "model.layers.2.mlp.down_proj"]
     settings = {"step": 0.2, "steps": 10, "ridge": 1.0, "text_weight": 0.0, "history": True}
+    settings["prompt_tokens"] = prompt_tokens
     editor = Editor(
         tiny.llama(initializer_range=0.3),
         byte_tokenizer,

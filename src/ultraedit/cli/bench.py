@@ -73,7 +73,7 @@ def bench(
         typer.Option(
             "--preset",
             metavar="NAME[:KEY=VALUE,...]",
-            help="default, fast, paper or stableedit, with settings: paper:step=1e-3; repeat for more rows.  "
+            help="default, thorough, fast, paper or stableedit, with settings: paper:step=1e-3; repeat for more rows.  "
             "[default: default]",
         ),
     ] = None,

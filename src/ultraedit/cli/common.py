@@ -103,7 +103,9 @@ DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, 
 TrustOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run the code a checkpoint carries.")
 ]
-PresetOption = Annotated[str, typer.Option("--preset", help="default, fast, paper or stableedit.")]
+PresetOption = Annotated[
+    str, typer.Option("--preset", help="default, thorough, fast, paper or stableedit.")
+]
 ModulesOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -96,7 +96,8 @@ class Editor:
         calibration: Calibration | None = None,
     ) -> None:
         """
-        preset: "default", "fast", "paper", or a Method; the settings after `format` change single ones of it.
+        preset: "default", "thorough", "fast", "paper", "stableedit", or a Method; the settings after `format`
+        change single ones of it.
         modules: "auto", "paper", or names and globs of linear maps; None takes the preset's.
         format: form in which prompts are put: "raw" text, the "chat" template, or "auto" (chat where there is one).
         text: ordinary text whose directions are preserved and whose outputs set the scale; None takes the
