@@ -99,7 +99,8 @@ class TrunkCache:
 
     def take_back(self) -> None:
         """All rows are in play again."""
-        self.batches, self.rows = list(self.whole), [None] * len(self.whole)
+        for index, batch in enumerate(self.whole):
+            self.batches[index], self.rows[index] = batch, None
         self.forget_prefixes()
 
 
