@@ -334,13 +334,13 @@ class Stack:
 def head_logits(model: PreTrainedModel, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
     """Logits of normed hidden states, by the model's own code around a decoder that only hands them over.
 
-    Rows are passed as a contiguous (n, 1, d): the models' own `logits_to_keep` slices a strided view, on which
-    torch copies the whole vocabulary matrix once per batch row.
+    Rows are passed as a copied (n, 1, d): the models' own `logits_to_keep` slices a strided view, on which torch copies
+    the whole vocabulary matrix once per batch row.  `contiguous` would hand a single row on with the strides it has.
     """
 
     def given(*args: object, **kwargs: object) -> BaseModelOutputWithPastAndCrossAttentions:
         return BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=rows[:, None].contiguous()  # type: ignore[arg-type]
+            last_hidden_state=rows[:, None].clone(memory_format=torch.contiguous_format)  # type: ignore[arg-type]
         )
 
     dummy = torch.zeros(rows.shape[0], 1, dtype=torch.long, device=rows.device)
