@@ -73,6 +73,13 @@ def test_more_work_takes_more_memory() -> None:
     assert half.parts["weights"] < 0.6 * base.parts["weights"]
 
 
+def test_prompt_tokens_take_more_memory() -> None:
+    settings = {"dtype": torch.float32, "turn": 8, "micro_batch": 4, "text_tokens": 128}
+    wide = plan("tiny", config(), method("thorough"), Workload(**settings))
+    assert wide.parts["solve"] > made().parts["solve"]
+    assert wide.peak > made().peak
+
+
 def test_four_bits_shrink_the_frozen_linear_weights_only() -> None:
     base, small = made(), made(quantize="4bit")
     assert small.parameters == base.parameters
