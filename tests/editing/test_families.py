@@ -121,7 +121,7 @@ def test_tokens_that_all_rows_begin_with_are_run_once(family_model: PreTrainedMo
     for a, b in zip(found[0].keys + found[0].grads, found[1].keys + found[1].grads, strict=True):
         close(a, b)
     close(found[0].log_probs, found[1].log_probs)
-    for i in range(len(pairs)):  # a row that is left when all others are learned, with the gap that it had
+    for i in range(len(pairs)):  # a row that is left alone, with the gap that it had
         alone = trace(stack, weights, once.only(torch.tensor([i])), trunks[0][i : i + 1], "sum")
         mine = found[0].owner == i
         assert alone.owner.tolist() == [i] * int(mine.sum())
