@@ -200,9 +200,7 @@ class Editor:
         before = self._generate([prompt], BEFORE_TOKENS)[0]
         written = self.edit_turn([record], with_rephrases=True)
         receipt = written.receipts[0]
-        if receipt.learned and bool(
-            written.turn.stops[0]
-        ):  # seen in one forward, not in one a token
+        if receipt.learned and bool(written.turn.stops[0]):  # no need to generate it
             after = as_text(self.tokenizer, encode_target(self.tokenizer, target, self.form))
         else:
             after = self._generate([prompt])[0]

@@ -37,23 +37,15 @@ class Method:
     """Published form only: gradients times the inverse root of their running covariance (StableEdit)."""
 
 
+_DEFAULT = Method("default", published=False, step=0.15, steps=6, text_weight=1000.0, history=True)
+
 PRESETS: dict[str, Method] = {
     "paper": Method("paper", published=True, step=1e-6, end_token=False, modules="auto"),
     "stableedit": Method(
         "stableedit", published=True, step=1e-6, ridge=10.0, end_token=False, whiten=True
     ),
-    "default": Method(
-        "default", published=False, step=0.15, steps=6, text_weight=1000.0, history=True
-    ),
-    "thorough": Method(
-        "thorough",
-        published=False,
-        step=0.15,
-        steps=6,
-        text_weight=1000.0,
-        history=True,
-        prompt_tokens=4,
-    ),
+    "default": _DEFAULT,
+    "thorough": replace(_DEFAULT, name="thorough", prompt_tokens=4),
     "fast": Method("fast", published=False, step=0.35, steps=1, text_weight=1000.0, history=True),
 }
 """`paper` and `stableedit` keep the published eta of 1e-6, which suits 7B models; on a 135M model it does nothing

@@ -25,17 +25,17 @@ def keep_leading(cache: TrunkCache, traces: Sequence[Trace], count: int) -> list
     """
     answers = [len(t.log_probs) for t in traces]
     usual = [
-        torch.cat([t.grads[i][:a] for t, a in zip(traces, answers, strict=True)]).square().sum(1)
+        torch.cat([t.grads[i][:a] for t, a in zip(traces, answers, strict=True)])
+        .square()
+        .sum(1)
+        .mean()
         for i in range(len(traces[0].grads))
     ]
     kept: list[Trace] = []
     for index, t in enumerate(traces):
         batch = cache.whole[index]
         sizes = sum(
-            (
-                g.square().sum(1) / u.mean().clamp(min=1e-30)
-                for g, u in zip(t.grads, usual, strict=True)
-            ),
+            (g.square().sum(1) / u.clamp(min=1e-30) for g, u in zip(t.grads, usual, strict=True)),
             start=torch.zeros(len(t.owner), device=t.owner.device),
         )
         chosen = leading(batch, sizes, count)

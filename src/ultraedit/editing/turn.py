@@ -199,8 +199,8 @@ class TurnEngine:
         found = trace(self.stack, self.weights, batch, cache.get(index), loss, prefix)
         if rows is None:
             return found
-        spread = self._nothing(cache.whole[index])
         whole = cache.whole[index]
+        spread = self._nothing(whole)
         spread.log_probs[torch.isin(whole.answers[0], rows)] = found.log_probs
         here = torch.isin(whole.edited[0], rows)
         for grads, some in zip(spread.grads, found.grads, strict=True):

@@ -132,17 +132,17 @@ def make_batch(
         labels[i, T - len(target) :] = torch.tensor(target)
     positions = (mask.long().cumsum(1) - 1).clamp(min=0)
     cells = [(i, T - len(t) + j) for i, (_, t) in enumerate(pairs) for j in range(len(t))]
-    row, column = torch.tensor(cells).T.contiguous().to(device)
+    n = len(cells)
     # a prompt's last token predicts the answer's first one and is among the answers already
     opened = [range(begin, max(len(p) - 1, begin)) if begin else range(0) for p, _ in pairs]
     cells += [(i, T - _length(pairs[i]) + j) for i, places in enumerate(opened) for j in places]
-    row_of, column_of = torch.tensor(cells).T.contiguous().to(device)
+    row, column = torch.tensor(cells).T.contiguous().to(device)
     return Batch(
         torch.tensor(rows),
         *(x.to(device) for x in (ids[:, :P], ids[:, P:], labels, mask, positions)),
         lengths=tuple(_length(pair) for pair in pairs),
-        answers=(row, column),
-        edited=(row_of, column_of),
+        answers=(row[:n], column[:n]),
+        edited=(row, column),
         open=tuple(map(len, opened)),
         shared=tuple(pairs[0][0][:L]),
     )

@@ -10,6 +10,7 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from ultraedit.errors import ConfigError
+from ultraedit.model.batch import common_start
 
 Form = Literal["raw", "chat"]
 Format = Literal["auto", "raw", "chat"]
@@ -47,8 +48,7 @@ def opening_tokens(tokenizer: PreTrainedTokenizerBase, form: Form) -> int:
     """How many tokens all prompts of a form begin with: a BOS, or the head of a chat template.  At least 1: the first
     token of a text is an outlier in most models whatever it is."""
     one, other = (encode_prompt(tokenizer, letter, form) for letter in "aZ")
-    same = next((j for j, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
-    return max(same, 1)
+    return max(len(common_start([one, other])), 1)
 
 
 def encode_target(tokenizer: PreTrainedTokenizerBase, target: str, form: Form) -> list[int]:
