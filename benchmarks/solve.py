@@ -6,6 +6,8 @@ Random keys and values; 300 answer tokens, 14336 inputs, 4096 outputs, metric I,
 the update into the weight.  The literal side takes a minute and 3 GB.  Then a whole turn (one step, 100 edits of 30
 tokens, 300 answer tokens) on a Mistral-shaped model of two blocks with random weights, its upper down_proj edited: the
 share of the turn that the solve, and the solve and all writing of the weight, take.  Needs 6 GB.
+
+With `--blocks 32 --dtype bfloat16` the turn is that of the whole model, the published modules edited.  Needs 17 GB.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=14336)
     parser.add_argument("--outputs", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -72,7 +76,7 @@ def main() -> None:
     solve_only.sort()
     difference = float((shift - delta).norm() / delta.norm())
     del module, weight, update, delta, shift
-    turn = turn_share()
+    turn = turn_share(options.blocks, getattr(torch, options.dtype))
     write(
         options.out,
         {
@@ -88,21 +92,24 @@ def main() -> None:
             "relative_difference": difference,
             "peak_bytes_of_solve": memory.peak,
             "peak_over_key_matrix": round(memory.peak / keys.nbytes, 3),
-            "turn_of_two_blocks": turn,
+            "turn": turn,
         },
     )
 
 
-def turn_share(edits: int = 100, prompt: int = 28, answer: int = 3) -> dict[str, float]:
-    """Processor seconds of one turn, and of its parts, on two blocks of Mistral's shape in fp32."""
+def turn_share(
+    blocks: int, dtype: torch.dtype, edits: int = 100, prompt: int = 28, answer: int = 3
+) -> dict[str, Any]:
+    """Processor seconds of one turn, and of its parts, on a model of Mistral's shape."""
     config = read_config("mistral-7b")
-    config.num_hidden_layers = 2
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    config.num_hidden_layers = blocks
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.eval().requires_grad_(False)
     structure = find_structure(model)
-    projections = select_projections(model, structure, ["model.layers.1.mlp.down_proj"])
+    wanted = "paper" if blocks == 32 else [f"model.layers.{blocks - 1}.mlp.down_proj"]
+    projections = select_projections(model, structure, wanted)
     weights = edited_weights(model, projections)
-    stack = Stack(model, structure, 1)
+    stack = Stack(model, structure, min(p.block for p in projections))
     how = method(replace(PRESETS["fast"], history=False, text_weight=0.0, end_token=False))
     draw = torch.Generator().manual_seed(0)
 
@@ -123,6 +130,9 @@ def turn_share(edits: int = 100, prompt: int = 28, answer: int = 3) -> dict[str,
     engine.run(pairs, range(edits), [answer] * edits, Statistics.empty(weights, calibration, how))
     whole = time.process_time() - started
     return {
+        "blocks": blocks,
+        "dtype": str(dtype).removeprefix("torch."),
+        "modules": [p.name for p in projections],
         "tokens": edits * (prompt + answer - 1),
         "seconds": round(whole, 2),
         "seconds_solve": round(spent["solve"], 3),

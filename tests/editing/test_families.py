@@ -147,6 +147,21 @@ def test_shared_tokens_are_run_for_one_row(family_model: PreTrainedModel) -> Non
     assert seen == ([30] if windowed else [8, 6])
 
 
+def test_what_ran_before_does_not_change_the_bits_of_a_trunk(tiny_model: PreTrainedModel) -> None:
+    structure = find_structure(tiny_model)
+    begin = list(range(20, 30))
+    longer = [([*begin, 5, 6], [9]), ([*begin, 11, 4], [13])]
+    shorter = [([*begin[:8], 5, 6], [9]), ([*begin[:8], 11, 4], [13])]
+    fresh, used = (Stack(tiny_model, structure, 2) for _ in range(2))
+    for stack in (fresh, used):
+        assert stack._shared is None
+    used.trunk(used.batch(longer, range(2)))
+    assert used._shared is not None and len(used._shared.ids) == 10
+    again = used.trunk(used.batch(shorter, range(2)))
+    assert again.equal(fresh.trunk(fresh.batch(shorter, range(2))))
+    assert used._shared.ids == fresh._shared.ids == tuple(begin[:8])  # type: ignore[union-attr]
+
+
 def test_a_family_whose_shared_tokens_come_out_otherwise_shares_none(
     tiny_model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,13 +22,6 @@ class Shared:
     hidden: Float[Tensor, "1 L d"]
     """Input of block `first`."""
 
-    def begin(self, length: int) -> Shared:
-        """The same of the first tokens only: a causal model's states do not depend on what follows."""
-        if length == len(self.ids):
-            return self
-        states = {i: (k[..., :length, :], v[..., :length, :]) for i, (k, v) in self.states.items()}
-        return Shared(self.ids[:length], states, self.hidden[:, :length])
-
 
 class PrefixFinished(Exception):  # noqa: N818 - not an error
     """Thrown out of the model's own forward once the prefix has left all it has to leave."""

@@ -233,15 +233,19 @@ class Stack:
         stubs: dict[int, Callable[[Tensor], Tensor]],
         kept: list[Tensor],
     ) -> Shared | None:
-        """The trunk's states of tokens that all rows begin with.  Kept from batch to batch: the trunk is frozen."""
+        """The trunk's states of tokens that all rows begin with.  Kept from batch to batch: the trunk is frozen.
+
+        Those of a longer beginning would do but for their rounding, and a turn's bits must not depend on what ran
+        before: a stream resumed after a kill has seen nothing.
+        """
         if not ids:
             return None
-        if self._shared is None or self._shared.ids[: len(ids)] != ids:
+        if self._shared is None or self._shared.ids != ids:
             cache = PrefixCache(self.decoder.config)
             with self._stubbed(stubs):
                 self._decode(torch.tensor([ids], device=self.device), cache=cache)
             self._shared = Shared(ids, cache.states, kept.pop())
-        return self._shared.begin(len(ids))
+        return self._shared
 
     def _begun(self, shared: Shared | None, rows: int) -> DynamicCache | None:
         """A cache for `rows` rows that has seen the shared tokens."""

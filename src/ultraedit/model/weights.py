@@ -20,8 +20,8 @@ from ultraedit.core.solve import Update
 from ultraedit.errors import ModelError
 from ultraedit.model.find import Projection, is_transposed
 
-CHUNK_ROWS = 1024
-"""Rows written at a time: bounds the fp32 scratch of a wide weight to a few tens of MB."""
+CHUNK_ROWS = 128
+"""Rows written at a time: their fp32 scratch stays in the processor's caches, and is 8 MB at the widest."""
 
 
 class EditedWeight:
