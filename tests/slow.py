@@ -7,6 +7,7 @@ settings it is given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,15 +34,17 @@ class SlowEditor:
         history: bool,
         text: str,
         prompt_tokens: int = 0,
+        horizon: float = 0.0,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.modules = {name: model.get_submodule(name) for name in modules}
         self.step, self.steps, self.ridge, self.remember = step, steps, ridge, history
-        self.prompt_tokens = prompt_tokens
+        self.prompt_tokens, self.horizon = prompt_tokens, horizon
         self.enough = 0.8  # how probable every token of an answer is once it is learned
         self.history: dict[str, list[Tensor]] = {name: [] for name in modules}
         self.metric: dict[str, Tensor] = {}
+        self.text_metric: dict[str, Tensor] = {}
         self.output_norm: dict[str, float] = {}
         self.measure_text(text, text_weight)
 
@@ -64,6 +67,7 @@ class SlowEditor:
             identity = torch.eye(k.shape[1], dtype=torch.float64)
             self.metric[name] = identity + weight * k.T @ k / k.shape[0]
             self.output_norm[name] = out.square().sum(1).mean().sqrt().item()
+        self.text_metric = dict(self.metric)
 
     def run(
         self, ids: list[int], kept: int = 0
@@ -183,7 +187,10 @@ class SlowEditor:
                 weight += (shift.T if isinstance(module, nn.Linear) else shift).to(weight.dtype)
         if self.remember:
             for name in self.modules:
-                self.metric[name] = self.metric[name] + H[name].T @ H[name]
+                keep = math.exp(-len(H[name]) / self.horizon) if self.horizon else 1.0
+                text = self.text_metric[name]
+                past = keep * (self.metric[name] - text)
+                self.metric[name] = text + past + H[name].T @ H[name]
         return before, [self.rows(*fact)[2] for fact in facts]
 
     def solve(self, name: str, H: Tensor, G: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -125,6 +127,30 @@ def test_absorbing_keys_adds_them_and_leaves_the_old_metric(dense_limit: int) ->
     expected = H @ torch.linalg.inv(dense_metric(keys, 2.0) + more.T @ more)
     close(new.apply_inverse(H.float()).double(), expected, 2e-5)
     assert old.apply_inverse(H.float()).equal(before)
+
+
+@pytest.mark.parametrize("dense_limit", [8, 7], ids=["dense", "sketch"])
+def test_keys_fade_with_the_rows_that_follow_and_text_does_not(dense_limit: int) -> None:
+    """A sketch fades where it is cut: of rank 4, with three rows a turn, in every turn."""
+    keys, H, horizon = random(1, 2, 8), random(9, 5, 8), 3.0
+    base = metric = text_metric(keys.float(), 5.0, dense_limit, rank=4)
+    text = expected = dense_metric(keys, 5.0)
+    plane = random(2, 2, 8)  # text and edits span four directions: nothing is cut off
+    metric = metric.absorb((random(3, 2, 2) @ plane).float())
+    expected = expected + (random(3, 2, 2) @ plane).T @ (random(3, 2, 2) @ plane)
+    keep = math.exp(-3 / horizon)
+    for turn in range(4, 8):
+        rows = random(turn, 3, 2) @ plane
+        metric = metric.absorb(rows.float(), base, horizon)  # type: ignore[arg-type]
+        if isinstance(metric, SketchMetric):
+            assert metric.rows.shape[0] == 4  # it was cut
+        expected = text + keep * (expected - text) + rows.T @ rows
+    found = metric.apply_inverse(H.float()).double()
+    close(found, H @ torch.linalg.inv(expected), 2e-4)
+    unfaded = base
+    for turn in range(4, 8):
+        unfaded = unfaded.absorb((random(turn, 3, 2) @ plane).float())
+    assert (unfaded.apply_inverse(H.float()) - found).abs().max() > 1e-3
 
 
 def test_a_sketch_does_not_grow_and_follows_the_strong_directions() -> None:

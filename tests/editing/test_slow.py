@@ -19,13 +19,14 @@ from ultraedit.model.find import find_structure
 from ultraedit.model.trace import Trace, TrunkCache
 
 FORMS = {
-    "plain": (0.0, False, 0),
-    "text": (30.0, False, 0),
-    "history": (0.0, True, 0),
-    "both": (30.0, True, 0),
-    "prompts": (30.0, True, 2),
+    "plain": (0.0, False, 0, 0.0),
+    "text": (30.0, False, 0, 0.0),
+    "history": (0.0, True, 0, 0.0),
+    "both": (30.0, True, 0, 0.0),
+    "fading": (30.0, True, 0, 20.0),
+    "prompts": (30.0, True, 2, 60.0),
 }
-"""(text_weight, history, prompt_tokens)"""
+"""(text_weight, history, prompt_tokens, horizon)"""
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_default_equals_the_slow_reference(
     family: str, form: str, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """Three turns of five steps on three maps of two shapes; micro-batches of 3, so padding differs too."""
-    text_weight, history, prompt_tokens = FORMS[form]
+    text_weight, history, prompt_tokens, horizon = FORMS[form]
     model, other = tiny.family(family), tiny.family(family)
     names = [
         p.name
@@ -52,6 +53,7 @@ def test_default_equals_the_slow_reference(
         "text_weight": text_weight,
         "history": history,
         "prompt_tokens": prompt_tokens,
+        "horizon": horizon,
     }
     editor = Editor(
         model,

@@ -6,11 +6,16 @@ in it the solve is recursive least squares: V is the innovation, and solving tur
 at once.  Sources: the ridge of MEMIT (arXiv 2210.07229, eq. 14) put into UltraEdit's metric; recursive least
 squares as in any text on adaptive filtering.
 
+The history may fade: with a horizon h, keys count exp(-n/h) once n more rows have been absorbed, while text keeps
+its weight (recursive least squares with a forgetting factor).
+
 M has one size for ever: d_in x d_in where that is small, else its `rank` leading directions.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -32,10 +37,6 @@ class Preserver(Protocol):
         """H M^-1 for symmetric positive definite M."""
         ...
 
-    def absorb(self, H: Float[Tensor, "n d_in"]) -> Preserver:
-        """The metric M + H'H, as a new object."""
-        ...
-
 
 @dataclass(frozen=True)
 class DenseMetric:
@@ -50,8 +51,14 @@ class DenseMetric:
     def apply_inverse(self, H: Float[Tensor, "n d_in"]) -> Float[Tensor, "n d_in"]:
         return torch.cholesky_solve(H.T, self.factor).T.contiguous()
 
-    def absorb(self, H: Float[Tensor, "n d_in"]) -> DenseMetric:
-        return DenseMetric(torch.addmm(self.matrix, H.T, H))
+    def absorb(
+        self, H: Float[Tensor, "n d_in"], base: DenseMetric | None = None, horizon: float = math.inf
+    ) -> DenseMetric:
+        """The metric M + H'H as a new object; with a horizon base + exp(-n/horizon) (M - base) + H'H."""
+        if base is None or horizon == math.inf:
+            return DenseMetric(torch.addmm(self.matrix, H.T, H))
+        faded = torch.lerp(base.matrix, self.matrix, math.exp(-len(H) / horizon))
+        return DenseMetric(faded.addmm_(H.T, H))
 
 
 @dataclass(frozen=True)
@@ -75,20 +82,44 @@ class SketchMetric:
         """By Woodbury: H - H K'(I + K K')^-1 K."""
         return H - torch.cholesky_solve(self.rows @ H.T, self.factor).T @ self.rows
 
-    def absorb(self, H: Float[Tensor, "n d_in"]) -> SketchMetric:
-        rows = torch.cat([self.rows, H])
-        return (
-            SketchMetric(rows, self.rank).cut()
-            if 2 * rows.shape[0] > 3 * self.rank
-            else SketchMetric(rows, self.rank)
-        )
+    def absorb(
+        self,
+        H: Float[Tensor, "n d_in"],
+        base: SketchMetric | None = None,
+        horizon: float = math.inf,
+    ) -> SketchMetric:
+        """As `DenseMetric.absorb`, but that what is kept fades where it is cut, by all rows since the last cut."""
+        if 2 * (len(self.rows) + len(H)) <= 3 * self.rank:
+            return SketchMetric(torch.cat([self.rows, H]), self.rank)
+        old, new = self.rows[: self.rank], self.rows[self.rank :]
+        if base is None or horizon == math.inf:
+            return SketchMetric(_leading([old, new, H], [1.0] * 3, self.rank), self.rank)
+        keep = math.exp(-(len(new) + len(H)) / horizon)
+        weights = [keep, 1.0 - keep, 1.0, 1.0]
+        return SketchMetric(_leading([old, base.rows, new, H], weights, self.rank), self.rank)
 
     def cut(self) -> SketchMetric:
         """Keep the `rank` leading directions of rows' rows."""
-        if self.rows.shape[0] <= self.rank:
+        if len(self.rows) <= self.rank:
             return self
-        vectors = torch.linalg.eigh(self.rows @ self.rows.T).eigenvectors[:, -self.rank :]
-        return SketchMetric(vectors.T @ self.rows, self.rank)
+        return SketchMetric(_leading([self.rows], [1.0], self.rank), self.rank)
+
+
+def _leading(
+    parts: Sequence[Float[Tensor, "_ d_in"]], weights: Sequence[float], rank: int
+) -> Float[Tensor, "rank d_in"]:
+    """The `rank` leading directions of the weighted sum of every part's rows' rows.
+
+    Part by part: all of them in one matrix would be the largest tensor of a turn at Mistral's width.
+    """
+    gram = torch.cat([torch.cat([p @ q.T for q in parts], 1) for p in parts])
+    scale = torch.cat([p.new_full((len(p),), w**0.5) for p, w in zip(parts, weights, strict=True)])
+    vectors = torch.linalg.eigh(gram * scale[:, None] * scale).eigenvectors[:, -rank:]
+    mixed = (vectors * scale[:, None]).split([len(p) for p in parts])
+    found = mixed[0].T @ parts[0]
+    for m, part in zip(mixed[1:], parts[1:], strict=True):
+        found.addmm_(m.T, part)
+    return found
 
 
 def identity_metric(

@@ -28,6 +28,9 @@ class Method:
     """Weight of the key covariance of ordinary text in the metric; 0 leaves the metric at the identity."""
     history: bool = False
     """Put the keys of every turn into the metric, so that later turns move earlier edits as little as they can."""
+    horizon: float = 0.0
+    """Edited tokens after which a turn's keys count 1/e in the metric, so that there is always room for new edits;
+    0: they never fade."""
     end_token: bool = True
     """Edit the answer together with the token that ends it, so that generation says the answer and stops."""
     modules: str = "auto"
@@ -46,7 +49,7 @@ PRESETS: dict[str, Method] = {
     ),
     "default": _DEFAULT,
     "thorough": replace(_DEFAULT, name="thorough", prompt_tokens=4),
-    "fast": Method("fast", published=False, step=0.35, steps=1, text_weight=1000.0, history=True),
+    "fast": replace(_DEFAULT, name="fast", step=0.35, steps=1),
 }
 """`paper` and `stableedit` keep the published eta of 1e-6, which suits 7B models; on a 135M model it does nothing
 (eta 1e-3 does).  StableEdit is published with a warm-up on edits of another split: `editing.warm_up`."""
@@ -79,6 +82,11 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
     if made.prompt_tokens < 0 or (made.published and made.prompt_tokens):
         raise ConfigError(
             f"prompt_tokens is {made.prompt_tokens}; it must not be below 0, and 0 with the published forms."
+        )
+    if not made.horizon >= 0 or (made.horizon and not made.history):
+        raise ConfigError(
+            f"horizon is {made.horizon}; it is a number of edited tokens, 0 or more, for presets that keep the keys of "
+            "earlier turns in the metric."
         )
     if not made.step > 0 or not made.ridge > 0 or made.text_weight < 0:
         raise ConfigError(

@@ -312,12 +312,18 @@ class TurnEngine:
         return published_values(hat[:, : H.shape[1]], hat[:, H.shape[1] :], self.method.step)
 
     def _remember(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
-        """Put the turn's keys into the metrics, so that later turns go round them."""
+        """Put the turn's keys into the metrics, so that later turns go round them; what is there fades a little."""
         if not self.method.history:
             return statistics
         metrics = tuple(
-            metric.absorb(_rows([t.keys[i] for t in traces]))
-            for i, metric in enumerate(statistics.metrics)
+            metric.absorb(
+                _rows([t.keys[i] for t in traces]),
+                base,  # type: ignore[arg-type]  # of the metric's own kind
+                self.method.horizon or math.inf,
+            )
+            for i, (metric, base) in enumerate(
+                zip(statistics.metrics, self.calibration.metrics, strict=True)
+            )
         )
         return replace(statistics, metrics=metrics)
 

@@ -225,8 +225,8 @@ def _late_turn(
             else m
             for m in calibration.metrics
         )
-        calibration = Calibration(calibration.output_norms, full)
-        statistics = Statistics.empty(weights, calibration, method)
+        late = Calibration(calibration.output_norms, full)
+        statistics = Statistics.empty(weights, late, method)
     method = replace(method, steps=min(method.steps, STEPS))
     engine = _PlannedEngine(stack, weights, calibration, method, micro_batch=workload.micro_batch)
     engine.memory = memory
