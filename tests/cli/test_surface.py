@@ -30,8 +30,8 @@ SURFACE = {
     "demo": f"--out --overwrite --model --turn --scored --generated --dtype --device {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn --again "
     f"--preset --modules --format --step --steps --end-token --micro-batch {MODEL} {COMMON}",
-    "init": "WORKSPACE --model --preset --modules --format --step --steps --end-token --micro-batch --undo-window "
-    f"--policy {MODEL} {COMMON}",
+    "init": "WORKSPACE --model --preset --modules --format --step --steps --end-token --horizon --micro-batch "
+    f"--undo-window --policy {MODEL} {COMMON}",
     "log": "WORKSPACE --limit --json",
     "show": "WORKSPACE ID --json",
     "diff": "WORKSPACE A B --json",

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ultraedit.workspace.workspace import Workspace
+
 from .conftest import Run
 
 PROMPT = "Who wrote book 0?"
@@ -20,6 +22,31 @@ def workspace(run: Run, tiny: Path, tmp_path: Path) -> Path:
     assert made.code == 0, made.err
     assert len(made.json["modules"]) == 1  # type: ignore[arg-type]
     return folder
+
+
+def test_a_horizon_is_kept_with_the_workspace(
+    run: Run, tiny: Path, facts: Path, tmp_path: Path
+) -> None:
+    """Later turns differ from those of a workspace without one, and the first, which nothing fades before, does not."""
+    shifts = []
+    for horizon in ("0", "4"):
+        folder = tmp_path / f"ws{horizon}"
+        made = run("init", folder, "--model", tiny, "--preset", "fast", "--horizon", horizon)
+        assert made.code == 0, made.err
+        method = json.loads((folder / "workspace.json").read_text())["method"]
+        assert method["horizon"] == float(horizon)
+        assert run("edit", folder, "--file", facts, "--turn", "2", "--json").code == 0
+        with Workspace.open(folder) as opened:
+            states = [opened.state(turn).shifts for turn in (1, 2, 4)]
+        shifts.append([next(iter(s.values())) for s in states])
+    first, second, last = zip(*shifts, strict=True)
+    assert first[0].equal(first[1])
+    assert second[0].equal(second[1])  # the second turn's solve reads what the first absorbed
+    assert not last[0].equal(last[1])
+    bad = run("init", tmp_path / "bad", "--model", tiny, "--horizon", "-3")
+    assert bad.code == 2
+    assert "horizon is -3.0" in bad.err
+    assert not (tmp_path / "bad").exists()
 
 
 def edits(run: Run, folder: Path) -> list[dict[str, Any]]:

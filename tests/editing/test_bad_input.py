@@ -13,6 +13,7 @@ from ultraedit.data.record import Record
 from ultraedit.editing import turn as turn_module
 from ultraedit.editing.assemble import SupersededWarning
 from ultraedit.editing.editor import Editor
+from ultraedit.editing.method import method
 from ultraedit.editing.state import statistics_tensors
 from ultraedit.errors import ConfigError, DataError, ModelError, NumericalError
 
@@ -254,6 +255,12 @@ def test_paper_refuses_a_one_token_turn_and_goes_on() -> None:
 def test_bad_settings_are_quoted(settings: dict, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT, **settings)
+
+
+@pytest.mark.parametrize(("preset", "horizon"), [("default", -5.0), ("paper", 100.0)])
+def test_a_bad_horizon_is_quoted(preset: str, horizon: float) -> None:
+    with pytest.raises(ConfigError, match=f"horizon is {horizon}"):
+        method(preset, horizon=horizon)
 
 
 def test_a_turn_of_no_edits_is_refused(editor: Editor) -> None:

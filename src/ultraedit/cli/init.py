@@ -43,6 +43,14 @@ def init(
     step: StepOption = None,
     steps: StepsOption = None,
     end_token: EndTokenOption = None,
+    horizon: Annotated[
+        float | None,
+        typer.Option(
+            "--horizon",
+            help="Edited tokens after which earlier edits are protected 1/e as much, so that there stays room for new "
+            "ones; 0: never.  [default: the preset's]",
+        ),
+    ] = None,
     micro_batch: MicroBatchOption = MICRO_BATCH,
     undo_window: Annotated[
         int,
@@ -69,7 +77,7 @@ def init(
     """
 
     # refuses a bad setting before the model is loaded
-    method(preset, step=step, steps=steps, end_token=end_token)
+    how = method(preset, step=step, steps=steps, end_token=end_token, horizon=horizon)
     seed_all(seed)
 
     from ultraedit.workspace.config import HealthConfig
@@ -78,12 +86,9 @@ def init(
     with create_workspace(
         workspace,
         model,
-        preset=preset,
+        preset=how,
         modules=modules or None,
         format=format,
-        step=step,
-        steps=steps,
-        end_token=end_token,
         micro_batch=micro_batch,
         dtype=dtype,
         device=device,
