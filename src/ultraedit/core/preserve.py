@@ -54,8 +54,8 @@ class DenseMetric:
     def absorb(
         self, H: Float[Tensor, "n d_in"], base: DenseMetric | None = None, horizon: float = math.inf
     ) -> DenseMetric:
-        """The metric M + H'H as a new object; with a horizon base + exp(-n/horizon) (M - base) + H'H."""
-        if base is None or horizon == math.inf:
+        """The metric M + H'H as a new object; with a base, base + exp(-n/horizon) (M - base) + H'H."""
+        if base is None:
             return DenseMetric(torch.addmm(self.matrix, H.T, H))
         faded = torch.lerp(base.matrix, self.matrix, math.exp(-len(H) / horizon))
         return DenseMetric(faded.addmm_(H.T, H))
@@ -92,11 +92,11 @@ class SketchMetric:
         if 2 * (len(self.rows) + len(H)) <= 3 * self.rank:
             return SketchMetric(torch.cat([self.rows, H]), self.rank)
         old, new = self.rows[: self.rank], self.rows[self.rank :]
-        if base is None or horizon == math.inf:
-            return SketchMetric(_leading([old, new, H], [1.0] * 3, self.rank), self.rank)
-        keep = math.exp(-(len(new) + len(H)) / horizon)
-        weights = [keep, 1.0 - keep, 1.0, 1.0]
-        return SketchMetric(_leading([old, base.rows, new, H], weights, self.rank), self.rank)
+        parts, weights = [old, new, H], [1.0, 1.0, 1.0]
+        if base is not None:
+            keep = math.exp(-(len(new) + len(H)) / horizon)
+            parts, weights = [*parts, base.rows], [keep, 1.0, 1.0, 1.0 - keep]
+        return SketchMetric(_leading(parts, weights, self.rank), self.rank)
 
     def cut(self) -> SketchMetric:
         """Keep the `rank` leading directions of rows' rows."""

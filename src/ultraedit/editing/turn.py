@@ -312,14 +312,15 @@ class TurnEngine:
         return published_values(hat[:, : H.shape[1]], hat[:, H.shape[1] :], self.method.step)
 
     def _remember(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
-        """Put the turn's keys into the metrics, so that later turns go round them; what is there fades a little."""
+        """Put the turn's keys into the metrics, so that later turns go round them; what is there may fade."""
         if not self.method.history:
             return statistics
+        horizon = self.method.horizon
         metrics = tuple(
             metric.absorb(
                 _rows([t.keys[i] for t in traces]),
-                base,  # type: ignore[arg-type]  # of the metric's own kind
-                self.method.horizon or math.inf,
+                base if horizon else None,  # type: ignore[arg-type]  # of the metric's own kind
+                horizon,
             )
             for i, (metric, base) in enumerate(
                 zip(statistics.metrics, self.calibration.metrics, strict=True)

@@ -21,7 +21,7 @@ from ultraedit.errors import ModelError
 from ultraedit.model.find import Projection, is_transposed
 
 CHUNK_ROWS = 128
-"""Rows written at a time: their fp32 scratch stays in the processor's caches, and is 8 MB at the widest."""
+"""Rows written at a time: their fp32 scratch stays in the processor's caches, and a copy is 8 MB at Mistral's width."""
 
 
 class EditedWeight:
