@@ -35,12 +35,13 @@ class SlowEditor:
         text: str,
         prompt_tokens: int = 0,
         horizon: float = 0.0,
+        whiten: bool = False,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.modules = {name: model.get_submodule(name) for name in modules}
         self.step, self.steps, self.ridge, self.remember = step, steps, ridge, history
-        self.prompt_tokens, self.horizon = prompt_tokens, horizon
+        self.prompt_tokens, self.horizon, self.whiten = prompt_tokens, horizon, whiten
         self.enough = 0.8  # how probable every token of an answer is once it is learned
         self.history: dict[str, list[Tensor]] = {name: [] for name in modules}
         self.metric: dict[str, Tensor] = {}
@@ -195,8 +196,18 @@ class SlowEditor:
 
     def solve(self, name: str, H: Tensor, G: Tensor) -> Tensor:
         """(H'H + ridge M)^-1 H'V"""
-        size = torch.cat(self.history[name]).square().mean(0).sqrt()
-        scaled = G / size.clamp(min=1e-3 * size.mean().item() + 1e-12)
+        past = torch.cat(self.history[name])
+        if self.whiten:
+            covariance = past.T @ past / len(past)
+            mean = covariance.diagonal().mean()
+            shrunk = 0.7 * covariance + 0.3 * mean * torch.eye(len(covariance))
+            values, vectors = torch.linalg.eigh(shrunk)
+            root = vectors @ torch.diag(values**-0.5) @ vectors.T
+            usual = (past @ root).square().mean().sqrt()
+            scaled = G @ root / usual
+        else:
+            size = past.square().mean(0).sqrt()
+            scaled = G / size.clamp(min=1e-3 * size.mean().item() + 1e-12)
         typical = G.shape[1] ** 0.5
         scaled = torch.stack(
             [row * min(1.0, 3.0 * typical / max(row.norm().item(), 1e-30)) for row in scaled]

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 import tiny
 from slow import SlowEditor
+from ultraedit.core.spread import Spread
 from ultraedit.data.record import Record
 from ultraedit.editing import turn
 from ultraedit.editing.assemble import assemble
@@ -19,27 +20,28 @@ from ultraedit.model.find import find_structure
 from ultraedit.model.trace import Trace, TrunkCache
 
 FORMS = {
-    "plain": (0.0, False, 0, 0.0),
-    "text": (30.0, False, 0, 0.0),
-    "history": (0.0, True, 0, 0.0),
-    "both": (30.0, True, 0, 0.0),
-    "fading": (30.0, True, 0, 20.0),
-    "prompts": (30.0, True, 2, 60.0),
+    "plain": (0.0, False, 0, 0.0, False),
+    "text": (30.0, False, 0, 0.0, False),
+    "history": (0.0, True, 0, 0.0, False),
+    "both": (30.0, True, 0, 0.0, False),
+    "fading": (30.0, True, 0, 20.0, False),
+    "whitened": (30.0, True, 0, 0.0, True),
+    "prompts": (30.0, True, 2, 60.0, True),
 }
-"""(text_weight, history, prompt_tokens, horizon)"""
+"""(text_weight, history, prompt_tokens, horizon, whiten)"""
 
 
 @pytest.mark.parametrize(
     ("family", "form"),
     [("llama", form) for form in FORMS]
-    + [(family, "both") for family in ("phi4", "gemma2", "gemma3", "gpt2", "neox", "opt")]
+    + [(family, "whitened") for family in ("phi4", "gemma2", "gemma3", "gpt2", "neox", "opt")]
     + [(family, "prompts") for family in ("gemma3", "gpt2", "opt")],
 )
 def test_default_equals_the_slow_reference(
     family: str, form: str, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """Three turns of five steps on three maps of two shapes; micro-batches of 3, so padding differs too."""
-    text_weight, history, prompt_tokens, horizon = FORMS[form]
+    text_weight, history, prompt_tokens, horizon, whiten = FORMS[form]
     model, other = tiny.family(family), tiny.family(family)
     names = [
         p.name
@@ -54,6 +56,7 @@ def test_default_equals_the_slow_reference(
         "history": history,
         "prompt_tokens": prompt_tokens,
         "horizon": horizon,
+        "whiten": whiten,
     }
     editor = Editor(
         model,
@@ -76,8 +79,14 @@ def test_default_equals_the_slow_reference(
     for weight, moments in zip(editor.weights, editor.statistics.moments, strict=True):
         history = torch.cat(slow.history[weight.name])
         assert moments.count == history.shape[0]
-        scale = history.square().mean(0)
-        torch.testing.assert_close(moments.mean_square(), scale, atol=0, rtol=1e-3)
+        if isinstance(moments, Spread):
+            energy, outer = moments.energy / moments.count, moments.rows.T @ moments.rows
+            torch.testing.assert_close(energy, history.square().sum(1).mean(), atol=0, rtol=1e-3)
+            close = 1e-3 * float(outer.trace())
+            torch.testing.assert_close(outer.double(), history.T @ history, atol=close, rtol=0)
+        else:
+            scale = history.square().mean(0)
+            torch.testing.assert_close(moments.mean_square(), scale, atol=0, rtol=1e-3)
 
 
 @pytest.mark.parametrize("prompt_tokens", [0, 3])

@@ -184,8 +184,8 @@ def test_statistics_with_a_missing_tensor_are_refused() -> None:
     some = editor()
     some.edit_turn(RECORDS[:2])
     tensors = statistics_tensors(some.statistics)
-    del tensors["moments.0.m2"]
-    with pytest.raises(KeyError, match=r"moments\.0\.m2"):
+    del tensors["moments.0.energy"]
+    with pytest.raises(KeyError, match=r"moments\.0\.energy"):
         statistics_from_tensors(tensors)
 
 

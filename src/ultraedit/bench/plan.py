@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ultraedit.baselines.registry import BaselineChoice, choose, defaults
+from ultraedit.core.spread import RANK
 from ultraedit.editing.method import PRESETS, Method, method
 from ultraedit.errors import ConfigError
 
@@ -134,7 +135,8 @@ def needs(method: Method) -> dict[str, str]:
     """What a preset needs, in the words that baselines use."""
     kept = "pooled statistics" if method.published else "statistics of gradients"
     if method.whiten:
-        kept += ", a covariance of d_out x d_out"
+        directions = "d_out x d_out" if method.published else f"{RANK} directions an edited map"
+        kept += f", their covariance ({directions})"
     if method.history or method.text_weight:
         kept += ", a metric of at most 4096 x 4096 an edited map"
     return {

@@ -96,7 +96,7 @@ def run_once(
         if live and saved is not None:
             progress, state = saved
             editor.restore(state)
-        elif live and editor.method.whiten and setting.warm_up is not None:
+        elif live and editor.method.warms_up and setting.warm_up is not None:
             say("warming up")
             warm_up(editor, setting.warm_up.records(), setting.turn)
         evaluations = setting.store.evaluations(row.label, order, progress)

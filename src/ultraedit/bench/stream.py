@@ -185,7 +185,7 @@ def warm_up_stream(
     """
     if config.warm_up is None:
         return None
-    if not any(isinstance(row.method, Method) and row.method.whiten for row in rows):
+    if not any(isinstance(row.method, Method) and row.method.warms_up for row in rows):
         raise ConfigError(
             f"--warm-up '{config.warm_up}' is used by no row; only stableedit is warmed up."
         )

@@ -15,7 +15,6 @@ M has one size for ever: d_in x d_in where that is small, else its `rank` leadin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -23,6 +22,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ultraedit.core.leading import leading
 
 DENSE_LIMIT = 4096
 """Up to this d_in the metric is a full matrix (64 MiB in fp32 at the limit); above it a sketch."""
@@ -96,30 +97,13 @@ class SketchMetric:
         if base is not None:
             keep = math.exp(-(len(new) + len(H)) / horizon)
             parts, weights = [*parts, base.rows], [keep, 1.0, 1.0, 1.0 - keep]
-        return SketchMetric(_leading(parts, weights, self.rank), self.rank)
+        return SketchMetric(leading(parts, weights, self.rank), self.rank)
 
     def cut(self) -> SketchMetric:
         """Keep the `rank` leading directions of rows' rows."""
         if len(self.rows) <= self.rank:
             return self
-        return SketchMetric(_leading([self.rows], [1.0], self.rank), self.rank)
-
-
-def _leading(
-    parts: Sequence[Float[Tensor, "_ d_in"]], weights: Sequence[float], rank: int
-) -> Float[Tensor, "rank d_in"]:
-    """The `rank` leading directions of the weighted sum of every part's rows' rows.
-
-    Part by part: all of them in one matrix would be the largest tensor of a turn at Mistral's width.
-    """
-    gram = torch.cat([torch.cat([p @ q.T for q in parts], 1) for p in parts])
-    scale = torch.cat([p.new_full((len(p),), w**0.5) for p, w in zip(parts, weights, strict=True)])
-    vectors = torch.linalg.eigh(gram * scale[:, None] * scale).eigenvectors[:, -rank:]
-    mixed = (vectors * scale[:, None]).split([len(p) for p in parts])
-    found = mixed[0].T @ parts[0]
-    for m, part in zip(mixed[1:], parts[1:], strict=True):
-        found.addmm_(m.T, part)
-    return found
+        return SketchMetric(leading([self.rows], [1.0], self.rank), self.rank)
 
 
 def identity_metric(

@@ -37,10 +37,24 @@ class Method:
     prompt_tokens: int = 0
     """Of each prompt, how many of its own tokens are edited with the answer's: those of largest gradient."""
     whiten: bool = False
-    """Published form only: gradients times the inverse root of their running covariance (StableEdit)."""
+    """Gradients times the inverse root of their running covariance (in the published form that of StableEdit, else
+    shrunk: `core.spread`), in place of each dimension over its own running size."""
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether the method is published with a warm-up (`editing.warm_up`)."""
+        return self.published and self.whiten
 
 
-_DEFAULT = Method("default", published=False, step=0.15, steps=6, text_weight=1000.0, history=True)
+_DEFAULT = Method(
+    "default",
+    published=False,
+    step=0.15,
+    steps=6,
+    text_weight=1000.0,
+    history=True,
+    whiten=True,
+)
 
 PRESETS: dict[str, Method] = {
     "paper": Method("paper", published=True, step=1e-6, end_token=False, modules="auto"),
@@ -75,10 +89,6 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
         raise ConfigError(f"steps is {made.steps}; it must be at least 1.")
     if made.published and made.steps != 1:
         raise ConfigError(f'preset "{made.name}" is published with one step, not {made.steps}.')
-    if made.whiten and not made.published:
-        raise ConfigError(
-            f'whiten is a setting of the published form, which preset "{made.name}" is not; use preset "stableedit".'
-        )
     if made.prompt_tokens < 0 or (made.published and made.prompt_tokens):
         raise ConfigError(
             f"prompt_tokens is {made.prompt_tokens}; it must not be below 0, and 0 with the published forms."

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric
+from ultraedit.core.spread import Spread
 from ultraedit.core.statistics import Moments, PublishedMoments, WhitenedMoments
 from ultraedit.editing.turn import Calibration, Statistics
 
@@ -34,8 +35,12 @@ def statistics_tensors(statistics: Statistics) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
     for i, m in enumerate(statistics.moments):
         out[f"moments.{i}.count"] = torch.tensor(m.count, dtype=torch.int64)
-        out[f"moments.{i}.mean"] = m.mean.clone()
-        out[f"moments.{i}.m2"] = m.m2.clone()
+        if isinstance(m, Spread):
+            out[f"moments.{i}.energy"] = m.energy.clone()
+            out[f"moments.{i}.rows"] = m.rows.clone()
+        else:
+            out[f"moments.{i}.mean"] = m.mean.clone()
+            out[f"moments.{i}.m2"] = m.m2.clone()
     for (d_in, d_out), p in statistics.published.items():
         key = f"published.{d_in}x{d_out}"
         out[f"{key}.count"] = torch.tensor(p.count, dtype=torch.float64)
@@ -50,14 +55,8 @@ def statistics_tensors(statistics: Statistics) -> dict[str, Tensor]:
 def statistics_from_tensors(tensors: dict[str, Tensor]) -> Statistics:
     """Raises KeyError where a tensor is missing."""
     count = sum(name.startswith("moments.") and name.endswith(".count") for name in tensors)
-    moments = tuple(
-        Moments(
-            int(tensors[f"moments.{i}.count"]),
-            tensors[f"moments.{i}.mean"],
-            tensors[f"moments.{i}.m2"],
-        )
-        for i in range(count)
-    )
+    kind = _spread if "moments.0.rows" in tensors else _moments
+    moments = tuple(kind(tensors, i) for i in range(count))
     published = {}
     for name in tensors:
         if name.startswith("published.") and name.endswith(".count"):
@@ -75,6 +74,16 @@ def statistics_from_tensors(tensors: dict[str, Tensor]) -> Statistics:
                 made = WhitenedMoments(made.count, made.mean, made.var, made.std, covariance)
             published[(d_in, d_out)] = made
     return Statistics(moments, published, _metrics(tensors))
+
+
+def _moments(tensors: dict[str, Tensor], i: int) -> Moments:
+    key = f"moments.{i}"
+    return Moments(int(tensors[f"{key}.count"]), tensors[f"{key}.mean"], tensors[f"{key}.m2"])
+
+
+def _spread(tensors: dict[str, Tensor], i: int) -> Spread:
+    key = f"moments.{i}"
+    return Spread(int(tensors[f"{key}.count"]), tensors[f"{key}.energy"], tensors[f"{key}.rows"])
 
 
 def calibration_tensors(calibration: Calibration) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.core.solve import DualSolver, PrimalSolver, Update, solver
+from ultraedit.core.spread import Spread
 from ultraedit.core.statistics import Moments, PublishedMoments, WhitenedMoments
 from ultraedit.core.values import displacement_values, published_values, scale_gradients
 from ultraedit.editing.method import MICRO_BATCH, Method
@@ -48,8 +49,8 @@ class Calibration:
 class Statistics:
     """All that lifelong normalisation remembers: its size does not grow with the number of edits."""
 
-    moments: tuple[Moments, ...]
-    """Of the value gradients, per edited module (improved form)."""
+    moments: tuple[Moments | Spread, ...]
+    """Of the value gradients, per edited module (improved form; `Spread` where the method whitens)."""
     published: dict[tuple[int, int], PublishedMoments]
     """Of [key ; gradient], pooled over modules of one weight shape (published forms; `WhitenedMoments` where the
     method whitens)."""
@@ -62,11 +63,12 @@ class Statistics:
     ) -> Statistics:
         shapes = [(w.projection.d_in, w.projection.d_out) for w in weights]
         device = weights[0].shift.device
+        kind = Spread if method.whiten and not method.published else Moments
         return cls(
-            tuple(Moments.empty(w.projection.d_out, w.shift.device) for w in weights),
+            tuple(kind.empty(w.projection.d_out, w.shift.device) for w in weights),
             {
                 s: WhitenedMoments.blank(*s, device)
-                if method.whiten
+                if method.warms_up
                 else PublishedMoments.empty(sum(s), device)
                 for s in shapes
             },
@@ -249,7 +251,12 @@ class TurnEngine:
         moments = list(statistics.moments)
         for i in range(len(moments)):
             rows = torch.cat([t.grads[i] for t in traces])
-            moments[i] = moments[i].merge(Moments.of(rows))
+            seen = moments[i]
+            moments[i] = (
+                seen.merge(Spread.of(rows))
+                if isinstance(seen, Spread)
+                else seen.merge(Moments.of(rows))
+            )
         return replace(statistics, moments=tuple(moments))
 
     def _solvers(
@@ -299,7 +306,8 @@ class TurnEngine:
     ) -> Float[Tensor, "n d_out"]:
         G = _rows([t.grads[i] for t in traces])
         if not self.method.published:
-            hat = scale_gradients(G, statistics.moments[i])
+            seen = statistics.moments[i]
+            hat = seen.whiten(G) if isinstance(seen, Spread) else scale_gradients(G, seen)
             return displacement_values(hat, self.method.step, self.calibration.output_norms[i])
         H = _rows([t.keys[i] for t in traces])
         projection = self.weights[i].projection

@@ -17,7 +17,7 @@ def warm_up(editor: Editor, records: Iterable[Record], turn: int = 100) -> int:
     uses the covariance they left.  The editor counts its edits from 0 afterwards.  Raises ConfigError where the
     editor's method does not whiten, or where it has edits already.
     """
-    if not editor.method.whiten:
+    if not editor.method.warms_up:
         raise ConfigError(f'preset "{editor.method.name}" has no warm-up; only "stableedit" has.')
     if editor.edits:
         raise ConfigError(

@@ -15,7 +15,7 @@ A wide batch has all tokens but the first few in the suffix: prompts can then be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -208,3 +208,15 @@ def common_start(rows: Sequence[Sequence[int]]) -> tuple[int, ...]:
 def _length(pair: tuple[list[int], list[int]]) -> int:
     """Tokens that are run: the answer's last one is only predicted."""
     return len(pair[0]) + len(pair[1]) - 1
+
+
+def chunks(lengths: Sequence[int], most: int) -> Iterator[slice]:
+    """Consecutive rows that take at most `most` tokens when padded to the longest of them."""
+    low, width = 0, 0
+    for row, length in enumerate(lengths):
+        wider = max(width, length)
+        if row > low and wider * (row + 1 - low) > most:
+            yield slice(low, row)
+            low, wider = row, length
+        width = wider
+    yield slice(low, len(lengths))
