@@ -2,8 +2,9 @@
 
     python benchmarks/gpu.py --plans benchmarks/results/plan_published.json --out benchmarks/results/gpu.json
 
-No weights are downloaded.  Nothing is learned by a random model, so that every step runs every edit: the pace is the
-slowest there is.  With --limit-gb the allocator refuses to hold more, as a card of that size would.
+No weights are downloaded.  A random model learns as well, and what it has learned is left out of later steps: the pace
+of `default` hangs on that, that of `fast` and `paper` (one step) does not.  With --limit-gb the allocator refuses to
+hold more, as a card of that size would.
 """
 
 from __future__ import annotations

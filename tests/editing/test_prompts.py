@@ -87,7 +87,8 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
     tokenizer.chat_template = "A system prompt.\n" + str(tokenizer.chat_template)
 
     def made() -> Editor:
-        how = method("thorough", step=0.1, steps=3, text_weight=0.0)
+        # scaled, because whitening by a first turn's few rows magnifies rounding
+        how = method("thorough", step=0.1, steps=3, text_weight=0.0, whiten=False)
         return Editor(tiny.llama(), tokenizer, preset=how, format="chat", text=tiny.TEXT)
 
     shared, apart = made(), made()
@@ -95,7 +96,7 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
     turns = shared.edit_turn(RECORDS).turn, apart.edit_turn(RECORDS).turn
     assert turns[0].owner.tolist() == turns[1].owner.tolist()
     for a, b in zip(shared.weights, apart.weights, strict=True):
-        torch.testing.assert_close(a.shift, b.shift, atol=5e-5, rtol=1e-3)
+        torch.testing.assert_close(a.shift, b.shift, atol=1e-5, rtol=1e-3)
     begin = shared.engine.begin
     pairs = [(list(range(40)), [203, 204]), ([*range(begin), 70, 71, 72], [205])]
     batch = make_batch(pairs, range(2), share=2**62, begin=begin)

@@ -26,7 +26,8 @@ FORMS = {
     "both": (30.0, True, 0, 0.0, False),
     "fading": (30.0, True, 0, 20.0, False),
     "whitened": (30.0, True, 0, 0.0, True),
-    "prompts": (30.0, True, 2, 60.0, True),
+    "prompts": (30.0, True, 2, 60.0, False),
+    "whitened prompts": (30.0, True, 2, 0.0, True),
 }
 """(text_weight, history, prompt_tokens, horizon, whiten)"""
 
@@ -34,6 +35,7 @@ FORMS = {
 @pytest.mark.parametrize(
     ("family", "form"),
     [("llama", form) for form in FORMS]
+    + [(family, "both") for family in ("phi4", "gemma2", "gemma3", "gpt2", "neox", "opt")]
     + [(family, "whitened") for family in ("phi4", "gemma2", "gemma3", "gpt2", "neox", "opt")]
     + [(family, "prompts") for family in ("gemma3", "gpt2", "opt")],
 )

@@ -61,12 +61,11 @@ class Spread:
         """Of one batch; `n` may be 0 or 1."""
         found = cls.empty(rows.shape[1], rows.device)
         for part in rows.split(CHUNK):
-            found = cls(
-                found.count + len(part),
-                found.energy + part.double().square().sum(),
-                _lead([found.rows, part.float()]),
-            )
+            found = found.merge(cls(len(part), part.double().square().sum(), part.float()))
         return found
+
+    def absorb(self, rows: Float[Tensor, "n d"]) -> Spread:
+        return self.merge(Spread.of(rows))
 
     def merge(self, other: Spread) -> Spread:
         return Spread(
@@ -101,10 +100,9 @@ class Spread:
 
 
 def _lead(parts: Sequence[Float[Tensor, "_ d"]]) -> Float[Tensor, "m d"]:
-    width = parts[0].shape[1]
-    largest = torch.cat([p.abs().amax(1) for p in parts]).amax() if any(map(len, parts)) else None
-    if largest is None:
+    if not any(map(len, parts)):
         return parts[0]
+    largest = torch.cat([p.abs().amax(1) for p in parts]).amax()
     size = largest.clamp(min=torch.finfo(torch.float32).tiny)  # squares must fit fp32
-    kept = leading([p / size for p in parts], [1.0] * len(parts), min(RANK, width))
+    kept = leading([p / size for p in parts], [1.0] * len(parts), min(RANK, parts[0].shape[1]))
     return kept * size

@@ -44,6 +44,9 @@ class Moments:
         mean = rows.mean(0)
         return cls(rows.shape[0], mean, (rows - mean).square().sum(0))
 
+    def absorb(self, rows: Float[Tensor, "n d"]) -> Moments:
+        return self.merge(Moments.of(rows))
+
     def merge(self, other: Moments) -> Moments:
         count = self.count + other.count
         if count == 0:

@@ -251,12 +251,7 @@ class TurnEngine:
         moments = list(statistics.moments)
         for i in range(len(moments)):
             rows = torch.cat([t.grads[i] for t in traces])
-            seen = moments[i]
-            moments[i] = (
-                seen.merge(Spread.of(rows))
-                if isinstance(seen, Spread)
-                else seen.merge(Moments.of(rows))
-            )
+            moments[i] = moments[i].absorb(rows)
         return replace(statistics, moments=tuple(moments))
 
     def _solvers(
