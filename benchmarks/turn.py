@@ -19,7 +19,7 @@ import torch
 
 from hardware import write
 from ultraedit.data import read_records
-from ultraedit.editing.assemble import assemble
+from ultraedit.editing.assemble import assemble, encode_record
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.method import method
 from ultraedit.model.trace import TrunkCache, trace
@@ -46,7 +46,8 @@ def main() -> None:
         format="raw",
     )
     records = [r for r, _ in zip(read_records(options.data), range(options.edits), strict=False)]
-    work = assemble(records, editor.tokenizer, editor.form, editor.method)
+    encoded = [encode_record(r, editor.encoder, editor.context) for r in records]
+    work = assemble(records, encoded, [])
     sequences = sorted((p + t[:-1] for p, t in work.pairs), key=len, reverse=True)
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from ultraedit.errors import ConfigError
 from ultraedit.model.batch import make_batch
 from ultraedit.model.find import find_structure
 from ultraedit.model.stack import Stack
-from ultraedit.model.text import opening_tokens
+from ultraedit.model.text import PromptEncoder
 from ultraedit.model.trace import trace
 from ultraedit.model.weights import edited_weights
 
@@ -69,11 +69,10 @@ def test_rows_of_a_wide_batch_are_its_own_edits() -> None:
 def test_what_all_prompts_begin_with_is_counted(
     byte_tokenizer: PreTrainedTokenizerBase, chat_tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    assert opening_tokens(byte_tokenizer, "raw") == 1  # a BOS
-    assert (
-        opening_tokens(tiny.tokenizer(bos=False), "raw") == 1
-    )  # nothing, but a first token is left alone
-    head = opening_tokens(chat_tokenizer, "chat")
+    assert PromptEncoder(byte_tokenizer, "raw").opening == 1  # a BOS
+    # nothing, but a first token is left alone
+    assert PromptEncoder(tiny.tokenizer(bos=False), "raw").opening == 1
+    head = PromptEncoder(chat_tokenizer, "chat").opening
     ids = chat_tokenizer.apply_chat_template(
         [{"role": "user", "content": "x"}], add_generation_prompt=True, tokenize=False
     )

@@ -13,7 +13,7 @@ from slow import SlowEditor
 from ultraedit.core.spread import Spread
 from ultraedit.data.record import Record
 from ultraedit.editing import turn
-from ultraedit.editing.assemble import assemble
+from ultraedit.editing.assemble import assemble, encode_record
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.method import Method
 from ultraedit.model.find import find_structure
@@ -133,8 +133,9 @@ def test_what_is_learned_is_left_out_as_in_the_slow_reference(
 
 def fresh_tokens(editor: Editor, facts: Sequence[tuple[str, str]]) -> list[int]:
     """Of each fact, how many of its last tokens stand in its batch's suffix."""
-    form, method = editor.form, editor.method
-    work = assemble([Record(*f) for f in facts], editor.tokenizer, form, method)
+    records = [Record(*f) for f in facts]
+    encoded = [encode_record(r, editor.encoder, editor.context) for r in records]
+    work = assemble(records, encoded, [editor.encoder.end_token])
     found = [0] * len(facts)
     for batch in editor.engine._batches(work.pairs):
         for pair in batch.rows.tolist():

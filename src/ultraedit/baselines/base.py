@@ -11,12 +11,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.data.record import Record
-from ultraedit.editing.assemble import check_record
+from ultraedit.editing.assemble import encode_record
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import find_structure
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
-from ultraedit.model.text import Form, encode_pair, end_token_id
+from ultraedit.model.text import Form, PromptEncoder
 from ultraedit.model.weights import edited_weights
 
 
@@ -52,6 +52,7 @@ class BaselineEditor(ABC):
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.form: Form = form
+        self.encoder = PromptEncoder(tokenizer, form)
         structure = find_structure(model, named=modules not in ("auto", "paper"))
         projections = select_projections(model, structure, modules)
         self.structure = structure
@@ -82,14 +83,9 @@ class BaselineEditor(ABC):
     def encode(self, record: Record, end_token: bool) -> tuple[list[int], list[int]]:
         """(prompt ids, answer ids), with the token that ends an answer if `end_token`."""
         config = self.stack.decoder.config
-        check_record(
-            record,
-            self.tokenizer,
-            self.form,
-            int(getattr(config, "max_position_embeddings", 0) or 2**31),
-        )
-        prompt, target = encode_pair(self.tokenizer, record.prompt, record.target, self.form)
-        return prompt, target + ([end_token_id(self.tokenizer)] if end_token else [])
+        context = int(getattr(config, "max_position_embeddings", 0) or 2**31)
+        prompt, target = encode_record(record, self.encoder, context)[0]
+        return prompt, target + ([self.encoder.end_token] if end_token else [])
 
 
 def require_positive(name: str, **values: float) -> None:

@@ -19,9 +19,10 @@ from ultraedit.data.read import read_records
 from ultraedit.data.record import Record
 from ultraedit.data.report import ReadReport
 from ultraedit.data.sources import shards_of
-from ultraedit.editing.assemble import check_record
+from ultraedit.editing.assemble import encode_record
 from ultraedit.editing.method import Method
 from ultraedit.errors import ConfigError, DataError
+from ultraedit.model.text import PromptEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -124,6 +125,7 @@ def open_stream(
     """
     if edits is not None and edits < 1:
         raise ConfigError(f"--edits is {edits}; it must be at least 1.")
+    encoder = PromptEncoder(tokenizer, form)
     report = ReadReport()
     refused: set[int] = set()
     seen: dict[bytes, list[tuple[int, bytes]]] = {}
@@ -137,7 +139,7 @@ def open_stream(
                 continue  # only counted
             break
         try:
-            check_record(record, tokenizer, form, context)
+            encode_record(record, encoder, context)
         except DataError:
             refused.add(ordinal)
             continue

@@ -119,13 +119,14 @@ def _answer(
     from ultraedit.errors import DataError
     from ultraedit.model.generate import answer
     from ultraedit.model.load import load
-    from ultraedit.model.text import encode_prompt, resolve_format
+    from ultraedit.model.text import PromptEncoder
 
     if not prompt.strip():
         raise DataError("the prompt is empty; give the question the model is asked.")
     model, tokenizer = load(name, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-    asked = resolve_format(tokenizer, (noted_format(name) or "auto") if form == "auto" else form)
-    length = len(encode_prompt(tokenizer, prompt, asked))
+    encoder = PromptEncoder(tokenizer, (noted_format(name) or "auto") if form == "auto" else form)
+    asked = encoder.form
+    length = len(encoder.prompt(prompt))
     context = int(getattr(model.get_decoder().config, "max_position_embeddings", 0) or length + 1)
     if length >= context:
         raise DataError(

@@ -283,14 +283,14 @@ def _check_lengths(editor: Editor, file: str) -> None:
     A token stands for at least one byte, so only facts of about a context's bytes need the tokenizer.
     """
     from ultraedit.data.read import read_records
-    from ultraedit.editing.assemble import check_record
+    from ultraedit.editing.assemble import encode_record
 
     if file.startswith("hf:"):
         return
     template = 512
     for record in read_records(file):
         if len((record.prompt + record.target).encode()) + template > editor.context:
-            check_record(record, editor.tokenizer, editor.form, editor.context)
+            encode_record(record, editor.encoder, editor.context)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""From records to the token pairs of one turn: checks every field, settles duplicates, adds the surrounding forms."""
+"""From records to the token pairs of one turn: checks and encodes every field, and settles duplicates."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerBase
-
 from ultraedit.data.record import Record
-from ultraedit.editing.method import Method
 from ultraedit.errors import DataError
-from ultraedit.model.text import Form, encode_pair, encode_prompt, end_token_id
+from ultraedit.model.text import PromptEncoder
+
+Wordings = list[tuple[list[int], list[int]]]
+"""(prompt ids, target ids) of one record's wordings, its own prompt first."""
 
 
 class SupersededWarning(UserWarning):
@@ -38,28 +38,25 @@ def where(record: Record) -> str:
     return f'edit "{record.id}"' if record.id else f'the edit of "{_short(record.prompt)}"'
 
 
-def check_record(
-    record: Record,
-    tokenizer: PreTrainedTokenizerBase,
-    form: Form,
-    context: int,
-    with_rephrases: bool = False,
-) -> None:
-    """Raise DataError for an empty prompt or target, or one that does not fit into the context.
+def encode_record(
+    record: Record, encoder: PromptEncoder, context: int, with_rephrases: bool = False
+) -> Wordings:
+    """(prompt ids, target ids) of a record's prompt and, `with_rephrases`, of each of its rephrases behind it.
 
-    `with_rephrases` holds the record's rephrases to the same, because they are written too.
+    Raises DataError for an empty prompt or target, or one that does not fit into the context.
     """
     if not record.target.strip():
         raise DataError(
             f'{where(record)}: the target of "{_short(record.prompt)}" is empty; give the answer it should have.'
         )
+    encoded: Wordings = []
     for wording in (record.prompt, *(record.rephrases if with_rephrases else ())):
         if not wording.strip():
             what = "the prompt" if wording is record.prompt else "a rephrase"
             raise DataError(
                 f"{where(record)}: {what} is empty; give the question the model is asked."
             )
-        prompt, target = encode_pair(tokenizer, wording, record.target, form)
+        prompt, target = encoder.pair(wording, record.target)
         if not target or not prompt:
             raise DataError(
                 f'{where(record)}: "{_short(wording)}" or its target has no tokens for this tokenizer; '
@@ -70,33 +67,29 @@ def check_record(
                 f'{where(record)}: "{_short(wording)}" and its target take {len(prompt) + len(target)} tokens '
                 f"and this model's context is {context}; shorten the prompt."
             )
+        encoded.append((prompt, target))
+    return encoded
 
 
-def room_to_answer(
-    prompt: str, tokenizer: PreTrainedTokenizerBase, form: Form, context: int
-) -> int:
-    """How many tokens the model can still say after this prompt.
+def room_to_answer(prompt: str, ids: Sequence[int], context: int) -> int:
+    """How many tokens the model can still say after a prompt of these tokens.
 
     Raises DataError for a prompt that is empty or leaves no room.
     """
-    tokens = len(encode_prompt(tokenizer, prompt, form)) if prompt.strip() else 0
-    if tokens == 0:
+    if not prompt.strip() or not ids:
         raise DataError(f'the prompt "{prompt}" is empty; give the question the model is asked.')
-    if tokens >= context:
+    if len(ids) >= context:
         raise DataError(
-            f'the prompt "{_short(prompt)}" takes {tokens} tokens and this model\'s context is {context}; shorten it.'
+            f'the prompt "{_short(prompt)}" takes {len(ids)} tokens and this model\'s context is {context}; '
+            "shorten it."
         )
-    return context - tokens
+    return context - len(ids)
 
 
 def assemble(
-    records: Sequence[Record],
-    tokenizer: PreTrainedTokenizerBase,
-    form: Form,
-    method: Method,
-    with_rephrases: bool = False,
+    records: Sequence[Record], encoded: Sequence[Wordings], ending: Sequence[int]
 ) -> Assembled:
-    """Encode a turn; `with_rephrases` adds each record's rephrases as further prompts of the same edit.
+    """One turn of records whose wordings are `encoded`; `ending` is what follows each answer (an end token).
 
     The later of two edits of one prompt wins, with a SupersededWarning if their targets differ.
     """
@@ -116,16 +109,13 @@ def assemble(
     pairs: list[tuple[list[int], list[int]]] = []
     owners: list[int] = []
     lengths: list[int] = []
-    for i, record in enumerate(records):
+    for i, wordings in enumerate(encoded):
         if written_by[i] != i:
             lengths.append(0)
             continue
-        ending = [end_token_id(tokenizer)] if method.end_token else []
-        for wording in (record.prompt, *(record.rephrases if with_rephrases else ())):
-            prompt, target = encode_pair(tokenizer, wording, record.target, form)
-            pairs.append((prompt, target + ending))
-            owners.append(i)
-        lengths.append(len(encode_pair(tokenizer, record.prompt, record.target, form)[1]))
+        pairs += [(prompt, [*target, *ending]) for prompt, target in wordings]
+        owners += [i] * len(wordings)
+        lengths.append(len(wordings[0][1]))
     return Assembled(pairs, owners, lengths, written_by)
 
 

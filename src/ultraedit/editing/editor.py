@@ -14,7 +14,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.data.read import Source
 from ultraedit.data.record import Record
-from ultraedit.editing.assemble import assemble, check_record, room_to_answer, where
+from ultraedit.editing.assemble import (
+    Wordings,
+    assemble,
+    encode_record,
+    room_to_answer,
+    where,
+)
 from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.method import MICRO_BATCH, Method, method
@@ -24,17 +30,11 @@ from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Calibration, Statistics, Turn, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import find_structure
-from ultraedit.model.generate import answer, as_text
+from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
-from ultraedit.model.text import (
-    Form,
-    Format,
-    encode_target,
-    opening_tokens,
-    resolve_format,
-)
+from ultraedit.model.text import Format, PromptEncoder
 from ultraedit.model.weights import edited_weights, originals
 
 BEFORE_TOKENS = 16
@@ -120,7 +120,8 @@ class Editor:
             text_weight=text_weight,
             end_token=end_token,
         )
-        self.form: Form = resolve_format(tokenizer, format)
+        self.encoder = PromptEncoder(tokenizer, format)
+        self.form = self.encoder.form
         wanted = modules or self.method.modules
         structure = find_structure(model, named=wanted not in ("auto", "paper"))
         projections = select_projections(model, structure, wanted)
@@ -137,7 +138,7 @@ class Editor:
             calibration,
             self.method,
             micro_batch=micro_batch,
-            begin=opening_tokens(tokenizer, self.form),
+            begin=self.encoder.opening,
         )
         self.statistics = Statistics.empty(self.weights, calibration, self.method)
         self.edits = 0
@@ -196,14 +197,15 @@ class Editor:
         record = Record(
             prompt, target, id=id or f"edit-{self.edits + 1}", rephrases=tuple(rephrases)
         )
-        self._check([record], with_rephrases=True)
-        before = self._generate([prompt], BEFORE_TOKENS)[0]
-        written = self.edit_turn([record], with_rephrases=True)
+        encoded = self._encode([record], with_rephrases=True)
+        asked, taught = encoded[0][0]
+        before = self._answer(prompt, asked, BEFORE_TOKENS)
+        written = self._write([record], encoded)
         receipt = written.receipts[0]
         if receipt.learned and bool(written.turn.stops[0]):  # no need to generate it
-            after = as_text(self.tokenizer, encode_target(self.tokenizer, target, self.form))
+            after = as_text(self.tokenizer, taught)
         else:
-            after = self._generate([prompt])[0]
+            after = self._answer(prompt, asked)
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:
@@ -211,12 +213,15 @@ class Editor:
 
         `with_rephrases` writes each record's rephrases too; off, they are left for evaluation.
         """
-        started = time.perf_counter()
         if not records:
             raise ConfigError("a turn needs at least one edit.")
+        return self._write(records, self._encode(records, with_rephrases))
+
+    def _write(self, records: Sequence[Record], encoded: Sequence[Wordings]) -> WrittenTurn:
+        started = time.perf_counter()
         self._require_awake()
-        self._check(records, with_rephrases)
-        work = assemble(records, self.tokenizer, self.form, self.method, with_rephrases)
+        ending = [self.encoder.end_token] if self.method.end_token else []
+        work = assemble(records, encoded, ending)
         turn = self.engine.run(work.pairs, work.owners, work.lengths, self.statistics)
         self.statistics = turn.statistics
         self.turns += 1
@@ -308,11 +313,13 @@ class Editor:
         format: Format | None = None,
     ) -> Answer:
         """The greedy answer; with `compare` the unedited model's beside it."""
-        edited = self._generate([prompt], max_new_tokens, format)[0]
+        encoder = self.encoder if format is None else PromptEncoder(self.tokenizer, format)
+        ids = encoder.prompt(prompt)
+        edited = self._answer(prompt, ids, max_new_tokens)
         if not compare:
             return Answer(edited)
         with self.disabled():
-            return Answer(edited, self._generate([prompt], max_new_tokens, format)[0])
+            return Answer(edited, self._answer(prompt, ids, max_new_tokens))
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
@@ -331,16 +338,12 @@ class Editor:
                 "the edits are disabled here; change the model outside `with editor.disabled()`."
             )
 
-    def _generate(
-        self, prompts: Sequence[str], max_new_tokens: int = 32, format: Format | None = None
-    ) -> list[str]:
-        form: Form = self.form if format is None else resolve_format(self.tokenizer, format)
-        room = min(room_to_answer(p, self.tokenizer, form, self.context) for p in prompts)
-        return answer(self.model, self.tokenizer, prompts, form, min(max_new_tokens, room))
+    def _answer(self, prompt: str, ids: list[int], max_new_tokens: int = 32) -> str:
+        room = room_to_answer(prompt, ids, self.context)
+        return answer_ids(self.model, self.tokenizer, [ids], min(max_new_tokens, room))[0]
 
-    def _check(self, records: Sequence[Record], with_rephrases: bool) -> None:
-        for record in records:
-            check_record(record, self.tokenizer, self.form, self.context, with_rephrases)
+    def _encode(self, records: Sequence[Record], with_rephrases: bool) -> list[Wordings]:
+        return [encode_record(r, self.encoder, self.context, with_rephrases) for r in records]
 
     @property
     def context(self) -> int:

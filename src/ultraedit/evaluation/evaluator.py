@@ -17,7 +17,7 @@ from ultraedit.evaluation.generate import Generation, Generator
 from ultraedit.evaluation.protocol import Protocol
 from ultraedit.evaluation.questions import Question, key, questions, sample
 from ultraedit.evaluation.scorer import ModelScorer, Scorer, TokenScores
-from ultraedit.evaluation.text import Pair, encode_pair, encode_prompt
+from ultraedit.evaluation.text import Pair, pair_of, prompt_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,8 +80,11 @@ class Evaluator:
         *,
         scorer: Scorer | None = None,
     ) -> None:
+        from ultraedit.model.text import PromptEncoder
+
         self.tokenizer = tokenizer
         self.protocol = protocol or Protocol()
+        self.encoder = PromptEncoder(tokenizer, self.protocol.form)
         self.scorer: Scorer = scorer or ModelScorer(model)
         self._generator = Generator(model, tokenizer)
         self._pairs: dict[tuple[str, str], Pair] = {}  # each text is tokenised once in a run
@@ -203,7 +206,7 @@ class Evaluator:
 
     def _encode(self, prompt: str, recall: Callable[[str], str] | None) -> list[int]:
         said = prompt if recall is None else recall(prompt)
-        return encode_prompt(self.tokenizer, said, self.protocol.form)
+        return prompt_ids(self.encoder, said)
 
     def _is_spoken(self, q: Question, records: Sequence[Record], sampled: frozenset[str]) -> bool:
         return q.family in self.protocol.generate and key(records[q.record]) in sampled
@@ -211,7 +214,7 @@ class Evaluator:
     def _pair(self, prompt: str, answer: str) -> Pair:
         at = prompt, answer
         if at not in self._pairs:
-            self._pairs[at] = encode_pair(self.tokenizer, prompt, answer, self.protocol.form)
+            self._pairs[at] = pair_of(self.encoder, prompt, answer)
         return self._pairs[at]
 
     def _text_key(self, q: Question) -> tuple[str, bool]:
@@ -314,7 +317,9 @@ class Evaluator:
 
     def _head_states(self) -> Tensor:
         """A few states to tell an edited output head by."""
-        text = encode_prompt(self.tokenizer, "The capital of France is Paris.", "raw")
+        from ultraedit.model.text import PromptEncoder
+
+        text = prompt_ids(PromptEncoder(self.tokenizer, "raw"), "The capital of France is Paris.")
         pair = Pair(tuple(text[:1]), tuple(text[1:] or text))
         return _states(self.scorer.score([pair], states=True)[0])
 

@@ -10,6 +10,8 @@ from ultraedit.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from ultraedit.model.text import PromptEncoder
+
 Form = Literal["raw", "chat"]
 
 
@@ -23,29 +25,37 @@ class Pair:
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, form: Form = "raw") -> list[int]:
-    """`ultraedit.model.text.encode_prompt`.
+    """`prompt_ids` where a single prompt is wanted.
 
-    Raises DataError when nothing is left of the prompt, ConfigError when `chat` is asked of a
-    tokenizer without a chat template.
+    Raises ConfigError when `chat` is asked of a tokenizer without a chat template.
     """
-    from ultraedit.model import text
+    from ultraedit.model.text import PromptEncoder
 
-    ids = text.encode_prompt(tokenizer, prompt, text.resolve_format(tokenizer, form))
-    if not prompt.strip() or not ids:
-        raise DataError(f"the prompt {prompt!r} is empty: give it some text.")
-    return ids
+    return prompt_ids(PromptEncoder(tokenizer, form), prompt)
 
 
 def encode_pair(
     tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, form: Form = "raw"
 ) -> Pair:
-    """Prompt and target tokenised apart, to be joined as they are.
+    """`pair_of` where a single pair is wanted."""
+    from ultraedit.model.text import PromptEncoder
 
-    Raises DataError when nothing is left of either.
-    """
-    from ultraedit.model import text
+    return pair_of(PromptEncoder(tokenizer, form), prompt, target)
 
-    ids = text.encode_target(tokenizer, target, form)
+
+def prompt_ids(encoder: PromptEncoder, prompt: str) -> list[int]:
+    """`PromptEncoder.prompt`.  Raises DataError when nothing is left of the prompt."""
+    ids = encoder.prompt(prompt)
+    if not prompt.strip() or not ids:
+        raise DataError(f"the prompt {prompt!r} is empty: give it some text.")
+    return ids
+
+
+def pair_of(encoder: PromptEncoder, prompt: str, target: str) -> Pair:
+    """`PromptEncoder.pair`.  Raises DataError when nothing is left of prompt or target."""
+    prompted, ids = encoder.pair(prompt, target)
+    if not prompt.strip() or not prompted:
+        raise DataError(f"the prompt {prompt!r} is empty: give it some text.")
     if not target.strip() or not ids:
         raise DataError(f"the answer {target!r} is empty: an answer needs at least one token.")
-    return Pair(tuple(encode_prompt(tokenizer, prompt, form)), tuple(ids))
+    return Pair(tuple(prompted), tuple(ids))

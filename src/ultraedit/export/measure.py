@@ -11,7 +11,7 @@ from ultraedit.evaluation.text import Pair
 from ultraedit.export.adapter import Adapter, attached
 from ultraedit.export.edited import Edited
 from ultraedit.model.generate import answer
-from ultraedit.model.text import encode_pair
+from ultraedit.model.text import PromptEncoder
 
 SCORED = 500
 """Edits scored at most, evenly spaced over the history: a share of 0.9 is then known to about 0.03."""
@@ -51,12 +51,9 @@ class Probe:
         chosen = _spaced(last, SCORED)
         self._edited = edited
         self._scorer = ModelScorer(edited.model)
-        self._pairs = [
-            Pair(tuple(prompt), tuple(target))
-            for prompt, target in (
-                encode_pair(edited.tokenizer, r.prompt, r.target, edited.form) for r in chosen
-            )
-        ]
+        encoder = PromptEncoder(edited.tokenizer, edited.form)
+        pairs = [encoder.pair(r.prompt, r.target) for r in chosen]
+        self._pairs = [Pair(tuple(prompt), tuple(target)) for prompt, target in pairs]
         self._prompts = [r.prompt for r in _spaced(last, ASKED)]
         self._live = self._right()
         self._answers = self._answer()

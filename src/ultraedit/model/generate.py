@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.model.stack import head_logits
-from ultraedit.model.text import Form, encode_prompt
+from ultraedit.model.text import Form, PromptEncoder
 
 
 @torch.no_grad()
@@ -97,9 +97,21 @@ def answer(
     batch_size: int = 32,
 ) -> list[str]:
     """The model's greedy answers as text, stripped."""
-    encoded = [encode_prompt(tokenizer, p, form) for p in prompts]
+    encoder = PromptEncoder(tokenizer, form)
+    encoded = [encoder.prompt(p) for p in prompts]
+    return answer_ids(model, tokenizer, encoded, max_new_tokens, batch_size)
+
+
+def answer_ids(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int = 32,
+    batch_size: int = 32,
+) -> list[str]:
+    """`answer` for prompts that are token ids."""
     generated = greedy_ids(
-        model, encoded, max_new_tokens, stop_token_ids(model, tokenizer), batch_size
+        model, prompts, max_new_tokens, stop_token_ids(model, tokenizer), batch_size
     )
     return [as_text(tokenizer, ids) for ids in generated]
 

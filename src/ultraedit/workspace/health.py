@@ -16,7 +16,6 @@ from ultraedit.editing.editor import Editor
 from ultraedit.editing.receipt import Receipt
 from ultraedit.errors import WorkspaceError
 from ultraedit.model.batch import Batch
-from ultraedit.model.text import encode_pair
 from ultraedit.model.trace import trace
 from ultraedit.model.weights import originals
 from ultraedit.workspace.config import HealthConfig, Thresholds
@@ -164,7 +163,7 @@ class Monitor:
         ]
         if not rows:
             return None
-        pairs = [encode_pair(editor.tokenizer, r.prompt, r.target, editor.form) for r in rows]
+        pairs = [editor.encoder.pair(r.prompt, r.target) for r in rows]
         batches = editor.stack.batches(pairs, editor.engine.micro_batch)
         trunks = editor.stack.trunks(batches)
         return sum(map(self._answered, batches, trunks)) / len(rows)
