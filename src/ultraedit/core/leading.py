@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ultraedit.core.decompose import eigen
+
 
 def leading(
     parts: Sequence[Float[Tensor, "_ d_in"]], weights: Sequence[float], rank: int
@@ -20,10 +22,7 @@ def leading(
     gram = torch.cat([torch.cat([p @ q.T for q in parts], 1) for p in parts])
     scale = torch.cat([p.new_full((len(p),), w**0.5) for p, w in zip(parts, weights, strict=True)])
     gram = gram * scale[:, None] * scale
-    if gram.device.type != "cpu":
-        # in fp32, decompositions of matrices of low rank fail or give NaN on GPUs (pytorch issues 94772 and 105359)
-        gram = gram.double()
-    vectors = torch.linalg.eigh(gram).eigenvectors[:, -rank:].to(scale.dtype)
+    vectors = eigen(gram)[1][:, -rank:]
     mixed = (vectors * scale[:, None]).split([len(p) for p in parts])
     found = mixed[0].T @ parts[0]
     for m, part in zip(mixed[1:], parts[1:], strict=True):

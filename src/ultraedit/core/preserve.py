@@ -38,6 +38,10 @@ class Preserver(Protocol):
         """H M^-1 for symmetric positive definite M."""
         ...
 
+    def double(self) -> Preserver:
+        """The same M in fp64."""
+        ...
+
 
 @dataclass(frozen=True)
 class DenseMetric:
@@ -51,6 +55,9 @@ class DenseMetric:
 
     def apply_inverse(self, H: Float[Tensor, "n d_in"]) -> Float[Tensor, "n d_in"]:
         return torch.cholesky_solve(H.T, self.factor).T.contiguous()
+
+    def double(self) -> DenseMetric:
+        return DenseMetric(self.matrix.double())
 
     def absorb(
         self, H: Float[Tensor, "n d_in"], base: DenseMetric | None = None, horizon: float = math.inf
@@ -82,6 +89,9 @@ class SketchMetric:
     def apply_inverse(self, H: Float[Tensor, "n d_in"]) -> Float[Tensor, "n d_in"]:
         """By Woodbury: H - H K'(I + K K')^-1 K."""
         return H - torch.cholesky_solve(self.rows @ H.T, self.factor).T @ self.rows
+
+    def double(self) -> SketchMetric:
+        return SketchMetric(self.rows.double(), self.rank)
 
     def absorb(
         self,

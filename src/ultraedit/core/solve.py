@@ -12,7 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ultraedit.core.decompose import LinAlgError
 from ultraedit.core.preserve import Preserver
+
+
+LEAST_RIDGE = 1e-5
+"""Share of the system's mean diagonal that its ridge has at least where fp32 cannot factor it: 100 times what fp32 can
+tell from nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class DualSolver:
         self.factor = torch.linalg.cholesky(gram)
 
     def solve(self, V: Float[Tensor, "n d_out"]) -> Update:
-        return Update(self.left, torch.cholesky_solve(V, self.factor))
+        right = torch.cholesky_solve(V.to(self.factor.dtype), self.factor)
+        return Update(self.left.to(V.dtype), right.to(V.dtype))
 
 
 class PrimalSolver:
@@ -68,14 +75,33 @@ class PrimalSolver:
         self.factor = torch.linalg.cholesky(gram)
 
     def solve(self, V: Float[Tensor, "n d_out"]) -> Update:
-        delta = torch.cholesky_solve(self.H.T @ V, self.factor)
-        return Update(self.H, (V - self.H @ delta) / self.ridge)
+        wide = V.to(self.factor.dtype)
+        delta = torch.cholesky_solve(self.H.T @ wide, self.factor)
+        return Update(self.H.to(V.dtype), ((wide - self.H @ delta) / self.ridge).to(V.dtype))
 
 
 def solver(
     H: Float[Tensor, "n d_in"], ridge: float, preserver: Preserver | None = None
 ) -> DualSolver | PrimalSolver:
-    """The smaller of the two systems; the result is the same low-rank pair either way."""
+    """The smaller of the two systems; the result is the same low-rank pair either way.
+
+    A system that fp32 cannot factor is made and factored in fp64, with a ridge of at least LEAST_RIDGE of its diagonal:
+    keys that are all alike and 10,000 long leave nothing of a ridge of 1 in fp32, and an update that pulls such keys
+    apart is beyond fp32 too.  Raises LinAlgError where fp64 cannot factor it either.
+    """
+    try:
+        return _solver(H, ridge, preserver)
+    except LinAlgError:
+        wide = H.double()
+        preserver = None if preserver is None else preserver.double()
+        left = wide if preserver is None else preserver.apply_inverse(wide)
+        size = float((left * wide).sum(1).mean())
+        return _solver(wide, max(ridge, LEAST_RIDGE * size), preserver)
+
+
+def _solver(
+    H: Float[Tensor, "n d_in"], ridge: float, preserver: Preserver | None
+) -> DualSolver | PrimalSolver:
     if H.shape[0] <= H.shape[1] or preserver is not None:
         return DualSolver(H, ridge, preserver)
     return PrimalSolver(H, ridge)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ultraedit.core.decompose import eigen
+
 WHITENING_FLOOR = 1e-6
 """StableEdit's floor of the gradients' eigenvalues, in their own units."""
 
@@ -144,7 +146,7 @@ class WhitenedMoments(PublishedMoments):
         """Inverse square root of the posterior mean of the gradients' covariance under a Normal-inverse-Wishart
         prior, which divides by n - d_out - 1; eigenvalues below WHITENING_FLOOR count as the floor."""
         divisor = self.count - self.width - 1 + torch.finfo(self.covariance.dtype).eps
-        values, vectors = torch.linalg.eigh(self.covariance / divisor)
+        values, vectors = eigen(self.covariance / divisor)
         return (vectors * values.clamp(min=WHITENING_FLOOR).rsqrt()) @ vectors.T
 
     def whiten(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ultraedit.core.decompose import LinAlgError
 from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.core.solve import DualSolver, PrimalSolver, Update, solver
 from ultraedit.core.spread import Spread
@@ -267,10 +268,10 @@ class TurnEngine:
             metric = statistics.metrics[i] if statistics.metrics else None
             try:
                 made.append(solver(_rows([t.keys[i] for t in traces]), self.method.ridge, metric))
-            except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
+            except LinAlgError as error:
                 text = "" if metric is None else "more varied text for the metric, "
                 raise NumericalError(
-                    f"the system of '{self.weights[i].name}' cannot be factored in fp32; the turn was refused and "
+                    f"the system of '{self.weights[i].name}' cannot be factored, in fp64 neither; the turn was refused and "
                     f"the model is untouched: use {text}a larger ridge, or turns with fewer equal prompts."
                 ) from error
         return made
@@ -373,9 +374,9 @@ def answer_scores(
 def _require_finite(traces: Sequence[Trace]) -> None:
     for t in traces:
         if not torch.isfinite(t.log_probs).all() or not all(
-            torch.isfinite(g).all() for g in t.grads
+            torch.isfinite(x).all() for x in (*t.keys, *t.grads)
         ):
             raise NumericalError(
-                "the loss or a gradient of this turn is not finite; the turn was refused and the model is "
+                "the loss, a key or a gradient of this turn is not finite; the turn was refused and the model is "
                 "untouched: look for an extreme input, or use dtype float32."
             )
