@@ -21,8 +21,8 @@ from transformers import AutoModelForCausalLM
 
 from hardware import write
 from ultraedit.editing.calibrate import measure
-from ultraedit.editing.method import method
-from ultraedit.editing.turn import Statistics, TurnEngine
+from ultraedit.editing.turn import TurnEngine
+from ultraedit.methods.presets import method
 from ultraedit.model.find import find_structure
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
@@ -97,7 +97,7 @@ def turns(model: Any, preset: str) -> dict[str, float]:
     stack = Stack(model, structure, min(p.block for p in projections))
     calibration = measure(stack, weights, [draw(128) for _ in range(WORK.text_tokens // 128)], how)
     engine = TurnEngine(stack, weights, calibration, how, micro_batch=WORK.micro_batch)
-    statistics = Statistics.empty(weights, calibration, how)
+    statistics = engine.start()
     prompt = WORK.tokens_per_edit - WORK.answer_tokens + 1
     seconds = []
     for _ in range(1 + TIMED):

@@ -69,7 +69,7 @@ def config(model: str, name: str) -> Any:
 
 
 def planned(model: str, name: str, dtype: str) -> dict[str, Any]:
-    from ultraedit.editing.method import method
+    from ultraedit.methods.presets import method
     from ultraedit.model.load import DTYPES
     from ultraedit.planning.plan import Workload, plan
 
@@ -88,8 +88,8 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     from transformers import AutoModelForCausalLM, LlamaConfig
 
     from ultraedit.editing.calibrate import measure
-    from ultraedit.editing.method import method
-    from ultraedit.editing.turn import Statistics, TurnEngine
+    from ultraedit.editing.turn import TurnEngine
+    from ultraedit.methods.presets import method
     from ultraedit.model.find import find_structure
     from ultraedit.model.load import DTYPES, resolve
     from ultraedit.model.select import select_projections
@@ -128,7 +128,7 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     engine = TurnEngine(stack, weights, calibration, how, micro_batch=work.micro_batch)
     prompt = work.tokens_per_edit - work.answer_tokens + 1
     turn = work.turn
-    statistics = Statistics.empty(weights, calibration, how)
+    statistics = engine.start()
     engine.run(
         [(draw(prompt), draw(work.answer_tokens)) for _ in range(turn)],
         range(turn),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ultraedit.editing.method import method
+from ultraedit.methods.presets import method
 from ultraedit.planning.configs import bundled_names, read_config
 from ultraedit.planning.plan import Workload, plan
 

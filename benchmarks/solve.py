@@ -26,8 +26,8 @@ from transformers import AutoModelForCausalLM
 from hardware import write
 from ultraedit.core.solve import solver
 from ultraedit.editing.calibrate import measure
-from ultraedit.editing.method import PRESETS, method
-from ultraedit.editing.turn import Statistics, TurnEngine
+from ultraedit.editing.turn import TurnEngine
+from ultraedit.methods.presets import PRESETS, method
 from ultraedit.model.find import Projection, find_structure
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
@@ -127,7 +127,7 @@ def turn_share(
         w.commit = timed(w.commit, spent, "write")  # type: ignore[method-assign]
     pairs = [(ids(prompt), ids(answer)) for _ in range(edits)]
     started = time.process_time()
-    engine.run(pairs, range(edits), [answer] * edits, Statistics.empty(weights, calibration, how))
+    engine.run(pairs, range(edits), [answer] * edits, engine.start())
     whole = time.process_time() - started
     return {
         "blocks": blocks,

@@ -10,6 +10,7 @@ from jaxtyping import install_import_hook
 # `editing.editor` is a border: its own messages for wrong arguments are tested, so nothing may come before them.
 CHECKED = [
     "core",
+    "methods",
     "model",
     "editing.turn",
     "editing.state",

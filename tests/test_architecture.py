@@ -20,13 +20,14 @@ ALLOWED: dict[str, set[str]] = {
     "data": set(),
     "model": {"core"},
     "building": {"data"},
+    "methods": {"core"},
     "evaluation": {"core", "data", "model"},
-    "editing": {"core", "data", "model"},
-    "workspace": {"core", "data", "model", "editing"},
-    "export": {"core", "data", "model", "editing", "evaluation"},
+    "editing": {"core", "data", "model", "methods"},
+    "workspace": {"core", "data", "model", "methods", "editing"},
+    "export": {"core", "data", "model", "methods", "editing", "evaluation"},
     "baselines": {"core", "data", "model", "editing"},
-    "bench": {"core", "data", "model", "editing", "evaluation", "baselines"},
-    "planning": {"core", "model", "editing"},
+    "bench": {"core", "data", "model", "methods", "editing", "evaluation", "baselines"},
+    "planning": {"core", "model", "methods", "editing"},
 }
 CORE_LIBRARIES = {"torch", "jaxtyping"}
 HEAVY = {"torch", "transformers", "pyarrow", "datasets", "duckdb", "matplotlib", "lm_eval", "peft"}

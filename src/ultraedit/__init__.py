@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from ultraedit.data.read import read_records
     from ultraedit.data.record import Probe, Record
     from ultraedit.editing.editor import Answer, Editor, EditSummary, WrittenTurn
-    from ultraedit.editing.method import PRESETS, Method
     from ultraedit.editing.receipt import Receipt
     from ultraedit.errors import (
         ConfigError,
@@ -20,19 +19,21 @@ if TYPE_CHECKING:
         UltraEditError,
         WorkspaceError,
     )
+    from ultraedit.methods.base import Method
+    from ultraedit.methods.presets import PRESETS
     from ultraedit.workspace.create import create_workspace
     from ultraedit.workspace.workspace import Workspace
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "PRESETS": "editing.method",
+    "PRESETS": "methods.presets",
     "Answer": "editing.editor",
     "ConfigError": "errors",
     "DataError": "errors",
     "EditSummary": "editing.editor",
     "Editor": "editing.editor",
-    "Method": "editing.method",
+    "Method": "methods.base",
     "ModelError": "errors",
     "NumericalError": "errors",
     "Probe": "data.record",

@@ -13,9 +13,8 @@ from ultraedit.data.record import Record
 from ultraedit.editing import turn as turn_module
 from ultraedit.editing.assemble import SupersededWarning
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.method import method
-from ultraedit.editing.state import statistics_tensors
 from ultraedit.errors import ConfigError, DataError, ModelError, NumericalError
+from ultraedit.methods.presets import method
 
 GOOD = [Record(*fact) for fact in tiny.FEW]
 
@@ -35,12 +34,12 @@ def untouched(editor: Editor) -> Iterator[None]:
     """Nothing about the editor or its model differs after the block."""
     before = {n: p.detach().clone() for n, p in editor.model.named_parameters()}
     shifts = [w.shift.clone() for w in editor.weights]
-    kept, counts = statistics_tensors(editor.statistics), (editor.edits, editor.turns)
+    kept, counts = editor.statistics.state_dict(), (editor.edits, editor.turns)
     yield
     for name, parameter in editor.model.named_parameters():
         assert parameter.equal(before[name]), name
     assert all(w.shift.equal(s) for w, s in zip(editor.weights, shifts, strict=True))
-    now = statistics_tensors(editor.statistics)
+    now = editor.statistics.state_dict()
     assert set(now) == set(kept)
     assert all(torch.equal(now[name], kept[name]) for name in kept)
     assert (editor.edits, editor.turns) == counts

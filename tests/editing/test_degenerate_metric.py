@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import tiny
+from ultraedit.core import turn as turn_module
 from ultraedit.core.preserve import DenseMetric
 from ultraedit.data.record import Record
-from ultraedit.editing import turn as turn_module
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import NumericalError
 

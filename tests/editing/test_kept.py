@@ -13,7 +13,7 @@ from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.editing import calibrate as module
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.kept import KEPT, digest, read, write
-from ultraedit.editing.turn import Calibration
+from ultraedit.methods.base import Calibration
 
 CPU = torch.device("cpu")
 

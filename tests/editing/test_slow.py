@@ -15,9 +15,9 @@ from ultraedit.data.record import Record
 from ultraedit.editing import turn
 from ultraedit.editing.assemble import assemble, encode_record
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.method import Method
+from ultraedit.methods.ultraedit import UltraEdit
 from ultraedit.model.find import find_structure
-from ultraedit.model.trace import Trace, TrunkCache
+from ultraedit.model.trace import Trace
 
 FORMS = {
     "plain": (0.0, False, 0, 0.0, False),
@@ -63,7 +63,7 @@ def test_default_equals_the_slow_reference(
     editor = Editor(
         model,
         byte_tokenizer,
-        preset=Method("tested", published=False, **settings),
+        preset=UltraEdit("tested", **settings),
         modules=names,
         micro_batch=3,
         text=tiny.TEXT,
@@ -97,20 +97,20 @@ def test_what_is_learned_is_left_out_as_in_the_slow_reference(
 ) -> None:
     """Steps so large that answers are learned within the turn, some sooner than others, at last all."""
     in_play: list[int] = []
-    plain = turn.TurnEngine._trace
+    plain = turn._LiveTurn._trace
 
-    def counted(self: turn.TurnEngine, cache: TrunkCache, index: int) -> Trace:
-        in_play.append(len(cache.batches[index].lengths))
-        return plain(self, cache, index)
+    def counted(self: turn._LiveTurn, index: int) -> Trace:
+        in_play.append(len(self.cache.batches[index].lengths))
+        return plain(self, index)
 
-    monkeypatch.setattr(turn.TurnEngine, "_trace", counted)
+    monkeypatch.setattr(turn._LiveTurn, "_trace", counted)
     names = ["model.layers.1.mlp.down_proj", "model.layers.2.mlp.down_proj"]
     settings = {"step": 0.2, "steps": 10, "ridge": 1.0, "text_weight": 0.0, "history": True}
     settings["prompt_tokens"] = prompt_tokens
     editor = Editor(
         tiny.llama(initializer_range=0.3),
         byte_tokenizer,
-        preset=Method("tested", published=False, **settings),
+        preset=UltraEdit("tested", **settings),
         modules=names,
         text=tiny.TEXT,
     )
@@ -137,7 +137,7 @@ def fresh_tokens(editor: Editor, facts: Sequence[tuple[str, str]]) -> list[int]:
     encoded = [encode_record(r, editor.encoder, editor.context) for r in records]
     work = assemble(records, encoded, [editor.encoder.end_token])
     found = [0] * len(facts)
-    for batch in editor.engine._batches(work.pairs):
+    for batch in editor.engine.batches(work.pairs):
         for pair in batch.rows.tolist():
             found[work.owners[pair]] = batch.suffix_ids.shape[1]
     return found

@@ -12,7 +12,6 @@ from twin import StableTwin, WhiteningStatistics
 from ultraedit.core.statistics import WhitenedMoments
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.state import statistics_from_tensors, statistics_tensors
 from ultraedit.editing.warm_up import warm_up
 from ultraedit.errors import ConfigError
 
@@ -79,7 +78,7 @@ def test_a_one_token_micro_batch_is_no_trouble() -> None:
 def test_statistics_survive_a_file(byte_tokenizer: PreTrainedTokenizerBase) -> None:
     editor = Editor(tiny.llama(), byte_tokenizer, preset="stableedit", step=ETA)
     editor.edit_turn([Record(*fact) for fact in tiny.FACTS])
-    back = statistics_from_tensors(statistics_tensors(editor.statistics))
+    back = editor.engine.load_state(editor.statistics.state_dict())
     for shape, kept in editor.statistics.published.items():
         found = back.published[shape]
         assert isinstance(found, WhitenedMoments) and isinstance(kept, WhitenedMoments)

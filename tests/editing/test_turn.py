@@ -14,9 +14,8 @@ from transformers import PreTrainedTokenizerBase
 import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.method import Method
-from ultraedit.editing.state import statistics_from_tensors, statistics_tensors
 from ultraedit.editing.turn import answer_scores
+from ultraedit.methods.ultraedit import UltraEdit
 from ultraedit.model.batch import make_batch
 from ultraedit.model.text import encode_pair
 from ultraedit.model.trace import Trace, trace
@@ -111,7 +110,7 @@ def test_history_makes_later_turns_spare_earlier_edits() -> None:
     """How far a later turn moves the module's outputs at the keys of an earlier one."""
 
     def disturbance(history: bool) -> float:
-        form = Method("tested", published=False, step=0.2, steps=1, history=history)
+        form = UltraEdit("tested", step=0.2, steps=1, history=history)
         some = Editor(tiny.llama(), tiny.tokenizer(), preset=form, text=tiny.TEXT)
         keys = some.edit_turn(RECORDS[:6]).turn.updates[0].left  # the metric is I here: left is H
         later = some.edit_turn(RECORDS[6:]).turn.updates[0].delta()
@@ -166,16 +165,19 @@ def test_reset_gives_the_unedited_model() -> None:
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_statistics_tensors_round_trip(preset: str) -> None:
-    some = editor(preset=preset, step=1e-3, steps=1, modules="*.2.mlp.*_proj")
+    weight = 10.0 if preset == "default" else None  # the other has no metric
+    some = editor(preset=preset, step=1e-3, steps=1, text_weight=weight, modules="*.2.mlp.*_proj")
     some.edit_turn(RECORDS[:5])
     kept = some.statistics
-    tensors = statistics_tensors(kept)
-    back = statistics_from_tensors({name: t.clone() for name, t in tensors.items()})
-    assert [m.count for m in back.moments] == [m.count for m in kept.moments]
-    assert set(back.published) == set(kept.published) == {(32, 64), (64, 32)}
-    assert all(p.count == kept.published[s].count for s, p in back.published.items())
-    assert len(back.metrics) == len(kept.metrics) == (0 if preset == "paper" else 3)
-    again = statistics_tensors(back)
+    tensors = kept.state_dict()
+    back = some.engine.load_state({name: t.clone() for name, t in tensors.items()})
+    if preset == "paper":
+        assert set(back.published) == set(kept.published) == {(32, 64), (64, 32)}
+        assert all(p.count == kept.published[s].count for s, p in back.published.items())
+    else:
+        assert [m.count for m in back.moments] == [m.count for m in kept.moments]
+        assert len(back.metrics) == len(kept.metrics) == 3
+    again = back.state_dict()
     assert set(again) == set(tensors)
     assert all(again[name].equal(t) and again[name].dtype == t.dtype for name, t in tensors.items())
 
@@ -183,10 +185,10 @@ def test_statistics_tensors_round_trip(preset: str) -> None:
 def test_statistics_with_a_missing_tensor_are_refused() -> None:
     some = editor()
     some.edit_turn(RECORDS[:2])
-    tensors = statistics_tensors(some.statistics)
+    tensors = some.statistics.state_dict()
     del tensors["moments.0.energy"]
     with pytest.raises(KeyError, match=r"moments\.0\.energy"):
-        statistics_from_tensors(tensors)
+        some.engine.load_state(tensors)
 
 
 # -- the original model ---------------------------------------------------------------------------

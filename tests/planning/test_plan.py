@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import tiny
 from ultraedit.cli.app import app
-from ultraedit.editing.method import method
 from ultraedit.errors import ConfigError, ModelError
+from ultraedit.methods.presets import method
 from ultraedit.planning.budget import parse_bytes
 from ultraedit.planning.configs import bundled_names, read_config
 from ultraedit.planning.live import LiveBytes

@@ -9,11 +9,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ultraedit.baselines.registry import BaselineChoice, choose, defaults
-from ultraedit.core.spread import RANK
-from ultraedit.editing.method import PRESETS, Method, method
 from ultraedit.errors import ConfigError
+from ultraedit.methods.base import Method
+from ultraedit.methods.paper import Paper
+from ultraedit.methods.presets import method
 
-_FIXED = ("name", "published", "modules")  # not settings of their own in a spec
+_FIXED = ("name", "modules")  # not settings of their own in a spec
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _parse(
 ) -> Row:
     name, parts = _parts("--preset", spec)
     base = method(name)
-    known = {f.name: getattr(PRESETS[name], f.name) for f in fields(Method)}
+    known = {f.name: getattr(base, f.name) for f in fields(base)}
     known = {key: value for key, value in known.items() if key not in _FIXED}
     changes: dict[str, float | int | bool | str | None] = {}
     for key, value in parts:
@@ -83,7 +84,7 @@ def _parse(
             continue
         key = "step" if key == "eta" else key
         changes[key] = _value(f"--preset '{spec}'", key, value, known)
-    changes.setdefault("step", eta if base.published else step)
+    changes.setdefault("step", eta if isinstance(base, Paper) else step)
     return Row(spec.strip(), method(base, **changes), modules)
 
 
@@ -133,17 +134,11 @@ def _value(
 
 def needs(method: Method) -> dict[str, str]:
     """What a preset needs, in the words that baselines use."""
-    kept = "pooled statistics" if method.published else "statistics of gradients"
-    if method.whiten:
-        directions = "d_out x d_out" if method.published else f"{RANK} directions an edited map"
-        kept += f", their covariance ({directions})"
-    if method.history or method.text_weight:
-        kept += ", a metric of at most 4096 x 4096 an edited map"
     return {
         "needs, training": "None: one closed-form solve a step"
-        + (", and a pass over ordinary text beforehand." if method.text_weight else "."),
+        + (", and a pass over ordinary text beforehand." if method.metric_weight else "."),
         "needs, subject": "No.",
-        "needs, memory": f"No edit is kept; {kept}, whatever the number of edits.",
+        "needs, memory": f"No edit is kept; {method.keeps()}, whatever the number of edits.",
     }
 
 

@@ -25,6 +25,7 @@ from ultraedit.evaluation.evaluation import Evaluation
 from ultraedit.evaluation.highlights import FOLLOWED, checkpoint, samples, side_effects
 from ultraedit.evaluation.retention import retention
 from ultraedit.evaluation.schema import ModuleShift, Pace, Run
+from ultraedit.methods.stableedit import StableEdit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -89,14 +90,14 @@ def run_once(
     """
     places = setting.stream.places(order, setting.seed)
     live = isinstance(editor, Editor)
-    saved = setting.store.load(row.label, order) if live else None
+    saved = setting.store.load(row.label, order, editor.engine.load_state) if live else None
     progress = Progress()
     measured: dict[str, Figure] = {}
     try:
         if live and saved is not None:
             progress, state = saved
             editor.restore(state)
-        elif live and editor.method.warms_up and setting.warm_up is not None:
+        elif live and isinstance(editor.method, StableEdit) and setting.warm_up is not None:
             say("warming up")
             warm_up(editor, setting.warm_up.records(), setting.turn)
         evaluations = setting.store.evaluations(row.label, order, progress)

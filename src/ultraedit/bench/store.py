@@ -15,12 +15,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ultraedit.bench.plan import slug
-from ultraedit.editing.state import EditorState, statistics_from_tensors, statistics_tensors
+from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
 from ultraedit.evaluation.evaluation import Evaluation, Row
 from ultraedit.evaluation.files import read_scores, replacing, write_scores, write_text
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.schema import Run
+from ultraedit.methods.base import State
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Store:
 
         self.save_rows(label, order, progress.position, rows)
         tensors = {f"shift/{name}": t.contiguous().cpu() for name, t in state.shifts.items()}
-        statistics = statistics_tensors(state.statistics)
+        statistics = state.statistics.state_dict()
         tensors |= {f"statistics/{name}": t.contiguous().cpu() for name, t in statistics.items()}
         notes = {
             "fingerprint": self.fingerprint,
@@ -95,8 +96,13 @@ class Store:
         path = self.scores_path(label, order, edits)
         write_scores(path, rows, preset=label, order=order, edits=edits)
 
-    def load(self, label: str, order: int) -> tuple[Progress, EditorState] | None:
-        """The last checkpoint of a run, None where there is none.  Raises ConfigError where it is damaged."""
+    def load(
+        self, label: str, order: int, load_state: Callable[[dict[str, Tensor]], State]
+    ) -> tuple[Progress, EditorState] | None:
+        """The last checkpoint of a run, None where there is none; `load_state` is of the editor's engine.
+
+        Raises ConfigError where it is damaged.
+        """
         from safetensors import SafetensorError, safe_open
 
         path = self._state(label, order)
@@ -109,7 +115,7 @@ class Store:
             self._own(path, notes.get("fingerprint"))
             progress = _PROGRESS.validate_json(notes["progress"])
             edits, turns = int(notes["edits"]), int(notes["turns"])
-            statistics = statistics_from_tensors(_under("statistics/", tensors))
+            statistics = load_state(_under("statistics/", tensors))
         except (SafetensorError, ValidationError, KeyError, ValueError) as error:
             raise ConfigError(
                 f"the saved state '{path}' is damaged; delete it to run this part again."

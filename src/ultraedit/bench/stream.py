@@ -20,8 +20,8 @@ from ultraedit.data.record import Record
 from ultraedit.data.report import ReadReport
 from ultraedit.data.sources import shards_of
 from ultraedit.editing.assemble import encode_record
-from ultraedit.editing.method import Method
 from ultraedit.errors import ConfigError, DataError
+from ultraedit.methods.stableedit import StableEdit
 from ultraedit.model.text import PromptEncoder
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def warm_up_stream(
     """
     if config.warm_up is None:
         return None
-    if not any(isinstance(row.method, Method) and row.method.warms_up for row in rows):
+    if not any(isinstance(row.method, StableEdit) for row in rows):
         raise ConfigError(
             f"--warm-up '{config.warm_up}' is used by no row; only stableedit is warmed up."
         )

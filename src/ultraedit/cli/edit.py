@@ -32,8 +32,8 @@ from ultraedit.cli.common import (
     warnings_as_lines,
 )
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
-from ultraedit.editing.method import MICRO_BATCH, method
 from ultraedit.errors import ConfigError
+from ultraedit.methods.presets import MICRO_BATCH, method
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,7 @@ from ultraedit.cli.common import (
     print_json,
     seed_all,
 )
-from ultraedit.editing.method import MICRO_BATCH, method
+from ultraedit.methods.presets import MICRO_BATCH, method
 
 
 def init(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ultraedit.editing.method import MICRO_BATCH, method
+from ultraedit.methods.presets import MICRO_BATCH, method
 
 if TYPE_CHECKING:
     from ultraedit.planning.plan import Plan

@@ -15,7 +15,6 @@ from torch import Tensor
 from ultraedit.core.decompose import LinAlgError
 from ultraedit.core.preserve import Preserver
 
-
 LEAST_RIDGE = 1e-5
 """Share of the system's mean diagonal that its ridge has at least where fp32 cannot factor it: 100 times what fp32 can
 tell from nothing."""

@@ -9,9 +9,8 @@ from transformers import PreTrainedTokenizerBase
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric, identity_metric
 from ultraedit.editing.kept import digest, read, write
-from ultraedit.editing.method import Method
-from ultraedit.editing.turn import Calibration
 from ultraedit.errors import ConfigError
+from ultraedit.methods.base import Calibration, Method
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import text_keys
@@ -45,10 +44,15 @@ def calibrate(
         raise ConfigError(
             f'text "{text[:60]}" is too short to measure; give some paragraphs of ordinary text.'
         )
-    if method.published:
+    if not method.measures_text:
         return measure(stack, weights, windows, method)
     with originals(weights):
-        name = digest(stack.model, weights, windows, (method.text_weight, method.history))
+        name = digest(
+            stack.model,
+            weights,
+            windows,
+            (method.metric_weight or 0.0, method.metric_weight is not None),
+        )
     file = cache_dir() / "calibration" / f"{name}.safetensors"
     kept = read(file, stack.device)
     if kept is not None:
@@ -64,12 +68,12 @@ def measure(
     stack: Stack, weights: Sequence[EditedWeight], windows: Sequence[list[int]], method: Method
 ) -> Calibration:
     """`calibrate` for tokens.  Keys are put into the metric batch by batch and never held all at once."""
-    if method.published:
+    if not method.measures_text:
         return Calibration(tuple(1.0 for _ in weights), ())
     tokens = sum(len(w) for w in windows)
-    scale = (method.text_weight / tokens) ** 0.5
+    scale = ((method.metric_weight or 0.0) / tokens) ** 0.5
     metrics: list[DenseMetric | SketchMetric] = []
-    if method.text_weight > 0 or method.history:
+    if method.metric_weight is not None:
         metrics = [identity_metric(w.projection.d_in, w.shift.device) for w in weights]
     squares = [0.0 for _ in weights]
     with originals(weights):

@@ -23,18 +23,19 @@ from ultraedit.editing.assemble import (
 )
 from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
-from ultraedit.editing.method import MICRO_BATCH, Method, method
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
-from ultraedit.editing.turn import Calibration, Statistics, Turn, TurnEngine
+from ultraedit.editing.turn import Turn, TurnEngine
 from ultraedit.errors import ConfigError
+from ultraedit.methods.base import Calibration, Method
+from ultraedit.methods.presets import MICRO_BATCH, method
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
-from ultraedit.model.text import Format, PromptEncoder
+from ultraedit.model.text import Form, Format, PromptEncoder
 from ultraedit.model.weights import edited_weights, originals
 
 BEFORE_TOKENS = 16
@@ -121,7 +122,7 @@ class Editor:
             end_token=end_token,
         )
         self.encoder = PromptEncoder(tokenizer, format)
-        self.form = self.encoder.form
+        self.form: Form = self.encoder.form
         wanted = modules or self.method.modules
         structure = find_structure(model, named=wanted not in ("auto", "paper"))
         projections = select_projections(model, structure, wanted)
@@ -140,7 +141,7 @@ class Editor:
             micro_batch=micro_batch,
             begin=self.encoder.opening,
         )
-        self.statistics = Statistics.empty(self.weights, calibration, self.method)
+        self.statistics = self.engine.start()
         self.edits = 0
         self.turns = 0
         self._asleep = False
@@ -223,7 +224,7 @@ class Editor:
         ending = [self.encoder.end_token] if self.method.end_token else []
         work = assemble(records, encoded, ending)
         turn = self.engine.run(work.pairs, work.owners, work.lengths, self.statistics)
-        self.statistics = turn.statistics
+        self.statistics = turn.state
         self.turns += 1
         self.edits += len(records)
         give_back_freed()
@@ -371,7 +372,7 @@ class Editor:
         for w in self.weights:
             w.set_shift(torch.zeros_like(w.shift))
         self.statistics, self.edits, self.turns = (
-            Statistics.empty(self.weights, self.engine.calibration, self.method),
+            self.engine.start(),
             0,
             0,
         )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ultraedit.core import preserve
 from ultraedit.core.preserve import SKETCH_RANK, DenseMetric, SketchMetric
-from ultraedit.editing.turn import Calibration
+from ultraedit.methods.base import Calibration
 from ultraedit.model import trace
 from ultraedit.model.weights import EditedWeight
 

@@ -1,80 +1,37 @@
-"""One turn: trace, solve, write; all of it or nothing.
+"""A turn on a live model: written whole or not at all.
 
-The maths is in `core`, the model's parts are run by `model.trace`; this file is the order in which things happen.
+What happens in which order is `core.turn`; this file is the model's side of it: micro-batches, what is kept from step
+to step, who is left out once it has learned, and what the receipts report.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ultraedit.core.decompose import LinAlgError
-from ultraedit.core.preserve import DenseMetric, SketchMetric
-from ultraedit.core.solve import DualSolver, PrimalSolver, Update, solver
-from ultraedit.core.spread import Spread
-from ultraedit.core.statistics import Moments, PublishedMoments, WhitenedMoments
-from ultraedit.core.values import displacement_values, published_values, scale_gradients
-from ultraedit.editing.method import MICRO_BATCH, Method
+from ultraedit.core.solve import Update
+from ultraedit.core.turn import write_turn
 from ultraedit.editing.prompts import keep_leading
 from ultraedit.errors import NumericalError
+from ultraedit.methods.base import Calibration, Method, Shapes, State
+from ultraedit.methods.presets import MICRO_BATCH
 from ultraedit.model.batch import Batch
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import Trace, TrunkCache, trace
 from ultraedit.model.weights import EditedWeight
-
-PUBLISHED_MICRO_BATCH = 10
 
 LEARNED = 0.8
 """An edit is left out of a turn's later steps once each of its answer's tokens is this probable."""
 
 PREFIX_EVERY = 3
 """Steps between two runs of the prompts' own tokens through the top blocks, counted back from the last step."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What is measured on the unedited model before the first edit, one entry per edited module."""
-
-    output_norms: tuple[float, ...]
-    """Root mean square row norm of the module's outputs on ordinary text."""
-    metrics: tuple[DenseMetric | SketchMetric, ...]
-    """The metric of ordinary text; empty where the method keeps the identity."""
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """All that lifelong normalisation remembers: its size does not grow with the number of edits."""
-
-    moments: tuple[Moments | Spread, ...]
-    """Of the value gradients, per edited module (improved form; `Spread` where the method whitens)."""
-    published: dict[tuple[int, int], PublishedMoments]
-    """Of [key ; gradient], pooled over modules of one weight shape (published forms; `WhitenedMoments` where the
-    method whitens)."""
-    metrics: tuple[DenseMetric | SketchMetric, ...]
-    """Per edited module: ordinary text and the keys of every turn so far; empty where the method has none."""
-
-    @classmethod
-    def empty(
-        cls, weights: Sequence[EditedWeight], calibration: Calibration, method: Method
-    ) -> Statistics:
-        shapes = [(w.projection.d_in, w.projection.d_out) for w in weights]
-        device = weights[0].shift.device
-        kind = Spread if method.whiten and not method.published else Moments
-        return cls(
-            tuple(kind.empty(w.projection.d_out, w.shift.device) for w in weights),
-            {
-                s: WhitenedMoments.blank(*s, device)
-                if method.warms_up
-                else PublishedMoments.empty(sum(s), device)
-                for s in shapes
-            },
-            calibration.metrics,
-        )
 
 
 @dataclass(frozen=True)
@@ -85,7 +42,8 @@ class Turn:
     """The edit that each row of the updates belongs to."""
     updates: tuple[Update, ...]
     """The exact low-rank update of each module, over all refinement steps."""
-    statistics: Statistics
+    state: State
+    """What the method remembers after it."""
     probability_before: Float[Tensor, " edits"]
     probability_after: Float[Tensor, " edits"]
     learned: Bool[Tensor, " edits"]
@@ -95,8 +53,19 @@ class Turn:
     moved: dict[str, float]
 
 
+class Listener:
+    """Hears the phases of a turn.  This one does nothing; a memory plan sorts what is allocated by them."""
+
+    def phase(self, name: str) -> AbstractContextManager[object]:
+        """Around a phase: "statistics" or "solve"."""
+        return nullcontext()
+
+    def made(self, name: str, *tensors: Tensor) -> None:
+        """Told what was computed: "trunk cache" or "keys and gradients"."""
+
+
 class TurnEngine:
-    """Runs turns on one model.  Holds no state between turns: statistics go in and come out."""
+    """Runs turns on one model.  Holds no state between turns: what a method remembers goes in and comes out."""
 
     def __init__(
         self,
@@ -108,8 +77,13 @@ class TurnEngine:
         micro_batch: int = MICRO_BATCH,
         trunk_cache_bytes: int = 512 * 2**20,
         begin: int = 1,
+        leave_out_learned: bool = True,
+        listener: Listener | None = None,
     ) -> None:
-        """begin: number of tokens that all prompts begin with, and at least 1: none of those is ever edited."""
+        """begin: number of tokens that all prompts begin with, and at least 1: none of those is ever edited.
+
+        leave_out_learned: off for a plan of the most that a turn can take.
+        """
         self.stack = stack
         self.weights = tuple(weights)
         self.calibration = calibration
@@ -117,92 +91,140 @@ class TurnEngine:
         self.micro_batch = micro_batch
         self.trunk_cache_bytes = trunk_cache_bytes
         self.begin = begin
-        self.warming = False
-        """Gather the covariance of a method that whitens, and do without it (`editing.warm_up`)."""
+        self.leave_out_learned = leave_out_learned
+        self.listener = listener or Listener()
+
+    @property
+    def shapes(self) -> Shapes:
+        return tuple((w.projection.d_in, w.projection.d_out) for w in self.weights)
+
+    def start(self) -> State:
+        """The method's state before the first turn."""
+        return self.method.start(self.shapes, self.calibration, self.weights[0].shift.device)
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> State:
+        """The method's state from its `state_dict`.  Raises KeyError where a tensor is missing."""
+        return self.method.load_state(tensors, self.shapes, self.calibration)
 
     def run(
         self,
         pairs: Sequence[tuple[list[int], list[int]]],
         owners: Sequence[int],
         lengths: Sequence[int],
-        statistics: Statistics,
+        state: State,
     ) -> Turn:
         """Write one turn into the model.
 
         `pairs` are (prompt ids, answer ids); `owners[i]` is the edit that pair i belongs to, 0-based; `lengths[e]`
         is the number of answer tokens of edit e without an end token, over which its probability is reported.
-        Raises NumericalError, with model and statistics as they were, if anything non-finite turns up.
+        Raises NumericalError, with model and state as they were, if anything non-finite turns up.
         """
-        cache = TrunkCache(self.stack, self._batches(pairs), self.trunk_cache_bytes)
-        rounded = self.method.published
-        first: list[Trace] = []
-        traces: list[Trace] = []
-        solvers: list[DualSolver | PrimalSolver] = []
-        updates: list[Update] = []
+        work = _LiveTurn(self, pairs)
         try:
-            for number in range(self.method.steps):
-                if (self.method.steps - 1 - number) % PREFIX_EVERY == 0:
-                    cache.forget_prefixes()  # the last step sees all that was done
-                if number:
-                    self._leave_out_learned(cache, traces)
-                if not any(b.lengths for b in cache.batches):
-                    break
-                traces = [self._trace(cache, i) for i in range(len(cache.whole))]
-                _require_finite(traces)
-                if number == 0:
-                    if self.method.prompt_tokens:
-                        traces = keep_leading(cache, traces, self.method.prompt_tokens)
-                    first = traces
-                    statistics = self._observe(statistics, traces)
-                    solvers = self._solvers(traces, statistics)
-                updates = self._refine(updates, solvers, traces, statistics)
-                for w, update in zip(self.weights, updates, strict=True):
-                    w.preview(update, rounded)
-            cache.take_back()
-            last = [
-                trace(self.stack, self.weights, b, cache.get(i), None)
-                for i, b in enumerate(cache.whole)
-            ]
-            _require_finite(last)
-        except BaseException:
+            updates, state = write_turn(work, state)
+            last = work.measure()
+        except BaseException as error:
             for w in self.weights:
                 w.write()
+            if isinstance(error, LinAlgError):
+                text = (
+                    "" if self.method.metric_weight is None else "more varied text for the metric, "
+                )
+                raise NumericalError(
+                    "the system of this turn cannot be factored, in fp64 neither; the turn was refused and the model "
+                    f"is untouched: use {text}a larger ridge, or turns with fewer equal prompts."
+                ) from error
             raise
         moved = {
-            w.name: w.commit(update, rounded) / w.norm
+            w.name: w.commit(update, self.method.rounded) / w.norm
             for w, update in zip(self.weights, updates, strict=True)
         }
-        owner = torch.tensor(owners)[torch.cat([t.owner for t in first]).cpu()]
-        p_before, _, _ = answer_scores(first, owners, lengths)
+        owner = torch.tensor(owners)[torch.cat([t.owner for t in work.first]).cpu()]
+        p_before, _, _ = answer_scores(work.first, owners, lengths)
         p_after, learned, stops = answer_scores(last, owners, lengths)
-        statistics = self._remember(statistics, first)
-        return Turn(owner, tuple(updates), statistics, p_before, p_after, learned, stops, moved)
+        return Turn(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
 
-    def _batches(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Batch]:
-        if not self.method.published:
-            begin = self.begin if self.method.prompt_tokens else 0
+    def batches(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Batch]:
+        """The micro-batches of a turn."""
+        size = self.method.micro_batch
+        if size is None:
+            begin = self.begin if self.method.edited_prompt_tokens else 0
             return self.stack.batches(pairs, self.micro_batch, begin)
-        # as released: sorted by the length of prompt and answer together, longest first, in tens
+        # as released: sorted by the length of prompt and answer together, longest first
         order = sorted(
             range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]), reverse=True
         )
-        groups = [
-            order[k : k + PUBLISHED_MICRO_BATCH]
-            for k in range(0, len(order), PUBLISHED_MICRO_BATCH)
-        ]
+        groups = [order[k : k + size] for k in range(0, len(order), size)]
         return [self.stack.batch([pairs[i] for i in g], g) for g in groups]
 
-    def _trace(self, cache: TrunkCache, index: int) -> Trace:
+
+class _LiveTurn:
+    """One turn's texts on the model: the model's side of `core.turn`."""
+
+    def __init__(self, engine: TurnEngine, pairs: Sequence[tuple[list[int], list[int]]]) -> None:
+        self.engine = engine
+        self.stack, self.weights, self.method = engine.stack, engine.weights, engine.method
+        self.cache = TrunkCache(engine.stack, engine.batches(pairs), engine.trunk_cache_bytes)
+        engine.listener.made("trunk cache", *self.cache.kept)
+        self.first: list[Trace] = []
+        """What the first step traced, before anything was written."""
+        self._traces: list[Trace] = []
+
+    def phase(self, name: str) -> AbstractContextManager[object]:
+        return self.engine.listener.phase(name)
+
+    def trace(self, step: int) -> Sequence[Trace]:
+        """Keys and value gradients at the weights of now; nothing once no edit is left to write."""
+        if (self.method.steps - 1 - step) % PREFIX_EVERY == 0:
+            self.cache.forget_prefixes()  # the last step sees all that was done
+        if step and self.engine.leave_out_learned:
+            self._leave_out_learned()
+        if not any(b.lengths for b in self.cache.batches):
+            return []
+        traces = [self._trace(i) for i in range(len(self.cache.whole))]
+        _require_finite(traces)
+        if step == 0:
+            if self.method.edited_prompt_tokens:
+                traces = keep_leading(self.cache, traces, self.method.edited_prompt_tokens)
+            self.first = traces
+        self._traces = traces
+        return traces
+
+    def preview(self, updates: Sequence[Update]) -> None:
+        if not all(update.is_finite() for update in updates):
+            raise NumericalError(
+                "the solve of this turn gave a non-finite update; the turn was refused and the model is "
+                "untouched: use a smaller step or a larger ridge."
+            )
+        for w, update in zip(self.weights, updates, strict=True):
+            w.preview(update, self.method.rounded)
+
+    def measure(self) -> list[Trace]:
+        """The turn's texts through the weights as they are now, without gradient."""
+        self.cache.take_back()
+        last = [
+            trace(self.stack, self.weights, b, self.cache.get(i), None)
+            for i, b in enumerate(self.cache.whole)
+        ]
+        _require_finite(last)
+        return last
+
+    def _trace(self, index: int) -> Trace:
         """Of the rows in play; the others' gradients are 0 and their answers certain."""
-        batch, rows = cache.batches[index], cache.rows[index]
+        batch, rows = self.cache.batches[index], self.cache.rows[index]
         if not batch.lengths:
-            return self._nothing(cache.whole[index])
-        loss = "batch_mean" if self.method.published else "sum"
-        prefix = cache.prefix(index) if self.method.steps > 1 else None
-        found = trace(self.stack, self.weights, batch, cache.get(index), loss, prefix)
+            return self._nothing(self.cache.whole[index])
+        made = self.engine.listener.made
+        prefix, trunk = None, self.cache.get(index)
+        if self.method.steps > 1:
+            prefix = self.cache.prefix(index)
+            made("trunk cache", *(x for states in prefix.values() for x in states))
+        made("trunk cache", trunk)
+        found = trace(self.stack, self.weights, batch, trunk, self.method.loss, prefix)
+        made("keys and gradients", *found.keys, *found.grads)
         if rows is None:
             return found
-        whole = cache.whole[index]
+        whole = self.cache.whole[index]
         spread = self._nothing(whole)
         spread.log_probs[torch.isin(whole.answers[0], rows)] = found.log_probs
         here = torch.isin(whole.edited[0], rows)
@@ -222,119 +244,19 @@ class TurnEngine:
             hits=blank == 0,
         )
 
-    def _leave_out_learned(self, cache: TrunkCache, traces: Sequence[Trace]) -> None:
+    def _leave_out_learned(self) -> None:
         """What is learned has next to no gradient left, and costs as much to run as what is not.
 
         It keeps its rows in the solve, with nothing asked of them, so that the others' steps go round it.
         """
-        for index, t in enumerate(traces):
-            row, rows = cache.whole[index].answers[0], cache.rows[index]
-            least = t.log_probs.new_zeros(len(cache.whole[index].lengths))
+        for index, t in enumerate(self._traces):
+            row, rows = self.cache.whole[index].answers[0], self.cache.rows[index]
+            least = t.log_probs.new_zeros(len(self.cache.whole[index].lengths))
             least.scatter_reduce_(0, row, t.log_probs, "amin")
             learned = least >= math.log(LEARNED)
             done = learned if rows is None else learned[rows]
             if done.any():
-                cache.leave_out(index, done)
-
-    def _observe(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
-        if self.method.published:
-            pooled = dict(statistics.published)
-            for t in traces:
-                for w, keys, grads in zip(self.weights, t.keys, t.grads, strict=True):
-                    shape = (w.projection.d_in, w.projection.d_out)
-                    pooled[shape] = pooled[shape].update(torch.cat([keys, grads], 1))
-            if not all(torch.isfinite(p.std).all() for p in pooled.values()):
-                raise NumericalError(
-                    "the published statistics turn NaN on a micro-batch with one answer token; this turn was "
-                    'refused and the model is untouched: use preset "default", or larger turns.'
-                )
-            return replace(statistics, published=pooled)
-        moments = list(statistics.moments)
-        for i in range(len(moments)):
-            rows = torch.cat([t.grads[i] for t in traces])
-            moments[i] = moments[i].absorb(rows)
-        return replace(statistics, moments=tuple(moments))
-
-    def _solvers(
-        self, traces: Sequence[Trace], statistics: Statistics
-    ) -> list[DualSolver | PrimalSolver]:
-        """One factored system per module.
-
-        The keys of the first step serve all steps of the turn: later steps move the keys of the upper modules a
-        little, which costs no accuracy that we could measure and saves a factorisation per step.
-        """
-        made: list[DualSolver | PrimalSolver] = []
-        for i in range(len(self.weights)):
-            metric = statistics.metrics[i] if statistics.metrics else None
-            try:
-                made.append(solver(_rows([t.keys[i] for t in traces]), self.method.ridge, metric))
-            except LinAlgError as error:
-                text = "" if metric is None else "more varied text for the metric, "
-                raise NumericalError(
-                    f"the system of '{self.weights[i].name}' cannot be factored, in fp64 neither; the turn was refused and "
-                    f"the model is untouched: use {text}a larger ridge, or turns with fewer equal prompts."
-                ) from error
-        return made
-
-    def _refine(
-        self,
-        updates: Sequence[Update],
-        solvers: Sequence[DualSolver | PrimalSolver],
-        traces: Sequence[Trace],
-        statistics: Statistics,
-    ) -> list[Update]:
-        """Add one closed-form step to the updates so far.  The model is not touched here."""
-        refined: list[Update] = []
-        for i, solve in enumerate(solvers):
-            update = solve.solve(self._values(i, traces, statistics))
-            if updates:
-                update = Update(update.left, updates[i].right + update.right)
-            if not update.is_finite():
-                raise NumericalError(
-                    "the solve of this turn gave a non-finite update; the turn was refused and the model is "
-                    "untouched: use a smaller step or a larger ridge."
-                )
-            refined.append(update)
-        return refined
-
-    def _values(
-        self, i: int, traces: Sequence[Trace], statistics: Statistics
-    ) -> Float[Tensor, "n d_out"]:
-        G = _rows([t.grads[i] for t in traces])
-        if not self.method.published:
-            seen = statistics.moments[i]
-            hat = seen.whiten(G) if isinstance(seen, Spread) else scale_gradients(G, seen)
-            return displacement_values(hat, self.method.step, self.calibration.output_norms[i])
-        H = _rows([t.keys[i] for t in traces])
-        projection = self.weights[i].projection
-        pooled = statistics.published[(projection.d_in, projection.d_out)]
-        rows = torch.cat([H, G], 1)
-        if isinstance(pooled, WhitenedMoments) and not self.warming:
-            hat = pooled.whiten(rows)
-        else:
-            hat = pooled.normalise(rows)
-        return published_values(hat[:, : H.shape[1]], hat[:, H.shape[1] :], self.method.step)
-
-    def _remember(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
-        """Put the turn's keys into the metrics, so that later turns go round them; what is there may fade."""
-        if not self.method.history:
-            return statistics
-        horizon = self.method.horizon
-        metrics = tuple(
-            metric.absorb(
-                _rows([t.keys[i] for t in traces]),
-                base if horizon else None,  # type: ignore[arg-type]  # of the metric's own kind
-                horizon,
-            )
-            for i, (metric, base) in enumerate(
-                zip(statistics.metrics, self.calibration.metrics, strict=True)
-            )
-        )
-        return replace(statistics, metrics=metrics)
-
-
-def _rows(parts: Sequence[Tensor]) -> Float[Tensor, "n d"]:
-    return torch.cat(list(parts))
+                self.cache.leave_out(index, done)
 
 
 def answer_scores(

@@ -8,6 +8,7 @@ from itertools import islice
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
+from ultraedit.methods.stableedit import StableEditState
 
 
 def warm_up(editor: Editor, records: Iterable[Record], turn: int = 100) -> int:
@@ -17,7 +18,7 @@ def warm_up(editor: Editor, records: Iterable[Record], turn: int = 100) -> int:
     uses the covariance they left.  The editor counts its edits from 0 afterwards.  Raises ConfigError where the
     editor's method does not whiten, or where it has edits already.
     """
-    if not editor.method.warms_up:
+    if not isinstance(editor.statistics, StableEditState):
         raise ConfigError(f'preset "{editor.method.name}" has no warm-up; only "stableedit" has.')
     if editor.edits:
         raise ConfigError(
@@ -25,12 +26,12 @@ def warm_up(editor: Editor, records: Iterable[Record], turn: int = 100) -> int:
         )
     left = iter(records)
     count = 0
-    editor.engine.warming = True
+    editor.statistics = editor.statistics.warm(True)
     try:
         while chunk := list(islice(left, turn)):
             editor.edit_turn(chunk)
             count += len(chunk)
     finally:
-        editor.engine.warming = False
+        editor.statistics = editor.statistics.warm(False)
     editor.edits = editor.turns = 0
     return count

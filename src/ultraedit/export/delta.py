@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ultraedit.editing.method import Method
 from ultraedit.errors import ModelError
 from ultraedit.export.digest import dtype_name, tensor_digest
 from ultraedit.export.edited import Edited, require_edits
+from ultraedit.methods.base import Method
 from ultraedit.model.weights import EditedWeight
 
 TENSORS, DESCRIPTION = "delta.safetensors", "delta.json"

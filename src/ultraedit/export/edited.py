@@ -12,9 +12,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ultraedit.editing.method import Method
 from ultraedit.editing.save import NOTES
 from ultraedit.errors import ConfigError, ModelError
+from ultraedit.methods.base import Method
 from ultraedit.model.find import find_structure
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections

@@ -60,7 +60,7 @@ class TrunkCache:
         """Which rows of the batch as it was given those are; None: all."""
         ends = accumulate(b.mask.numel() * stack.cell_bytes for b in batches)
         fitting = sum(end <= limit for end in ends)
-        self._kept = stack.trunks(batches[:fitting]) if fitting else []
+        self.kept = stack.trunks(batches[:fitting]) if fitting else []
         self._prefixes: dict[int, Prefix] = {}
 
     def prefix(self, index: int) -> Prefix:
@@ -77,10 +77,10 @@ class TrunkCache:
         self._prefixes.clear()
 
     def get(self, index: int) -> Float[Tensor, "B C d"]:
-        if index >= len(self._kept):
+        if index >= len(self.kept):
             return self.stack.trunk(self.batches[index])
         rows = self.rows[index]
-        return self._kept[index] if rows is None else self._kept[index][rows]
+        return self.kept[index] if rows is None else self.kept[index][rows]
 
     def leave_out(self, index: int, done: Bool[Tensor, " B"]) -> None:
         """Take rows of those in play out of play."""

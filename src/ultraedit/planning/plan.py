@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 from transformers.initialization import no_init_weights
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric
-from ultraedit.core.solve import DualSolver, PrimalSolver, Update
 from ultraedit.editing.calibrate import measure
-from ultraedit.editing.method import MICRO_BATCH, Method
-from ultraedit.editing.turn import Calibration, Statistics, TurnEngine
+from ultraedit.editing.turn import Listener, TurnEngine
 from ultraedit.errors import ConfigError
-from ultraedit.model.batch import Batch
-from ultraedit.model.cache import Prefix
+from ultraedit.methods.base import Calibration, Method
+from ultraedit.methods.presets import MICRO_BATCH
+from ultraedit.methods.ultraedit import UltraEditState
 from ultraedit.model.find import Structure, find_structure
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
-from ultraedit.model.trace import Trace, TrunkCache
 from ultraedit.model.weights import EditedWeight, edited_weights
 from ultraedit.planning.fourbit import quantise
 from ultraedit.planning.live import LiveBytes
@@ -40,6 +38,9 @@ PARTS = (
     "solve",
     "activations and scratch",
 )
+
+PHASES = {"statistics": "metric and statistics", "solve": "solve"}
+"""Phase of a turn -> part of the plan."""
 
 STEPS = 2
 """Steps of a turn that are run: a third takes no more memory than the second did."""
@@ -76,58 +77,17 @@ class Plan:
     """"measuring text" or "turn": when the peak comes."""
 
 
-class _PlannedStack(Stack):
-    """The stack with its trunk's and prefix's results told apart from the scratch it took."""
+class _Sorter(Listener):
+    """Sorts what a turn allocates into parts."""
 
-    memory: LiveBytes
+    def __init__(self, memory: LiveBytes) -> None:
+        self.memory = memory
 
-    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ d"]]:
-        out = super().trunks(batches)
-        self.memory.assign("trunk cache", *out)
-        return out
+    def phase(self, name: str) -> AbstractContextManager[object]:
+        return self.memory.part(PHASES[name])
 
-    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
-        out = super().prefix(batch, trunk)
-        self.memory.assign("trunk cache", *(x for pair in out.values() for x in pair))
-        return out
-
-
-class _PlannedEngine(TurnEngine):
-    """The engine with its allocations sorted into parts; every computation is TurnEngine's own."""
-
-    memory: LiveBytes
-
-    def _trace(self, cache: TrunkCache, index: int) -> Trace:
-        found = super()._trace(cache, index)
-        self.memory.assign("keys and gradients", *found.keys, *found.grads)
-        return found
-
-    def _leave_out_learned(self, cache: TrunkCache, traces: Sequence[Trace]) -> None:
-        """Nothing is learned: the most that a turn can take."""
-
-    def _observe(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
-        with self.memory.part("metric and statistics"):
-            return super()._observe(statistics, traces)
-
-    def _solvers(
-        self, traces: Sequence[Trace], statistics: Statistics
-    ) -> list[DualSolver | PrimalSolver]:
-        with self.memory.part("solve"):
-            return super()._solvers(traces, statistics)
-
-    def _refine(
-        self,
-        updates: Sequence[Update],
-        solvers: Sequence[DualSolver | PrimalSolver],
-        traces: Sequence[Trace],
-        statistics: Statistics,
-    ) -> list[Update]:
-        with self.memory.part("solve"):
-            return super()._refine(updates, solvers, traces, statistics)
-
-    def _remember(self, statistics: Statistics, traces: Sequence[Trace]) -> Statistics:
-        with self.memory.part("metric and statistics"):
-            return super()._remember(statistics, traces)
+    def made(self, name: str, *tensors: Tensor) -> None:
+        self.memory.assign(name, *tensors)
 
 
 def plan(
@@ -161,8 +121,7 @@ def plan(
         with memory.part("masters"):
             weights = edited_weights(model, projections)
         with memory.part("activations and scratch"):
-            stack = _PlannedStack(model, structure, first)
-            stack.memory = memory
+            stack = Stack(model, structure, first)
             _pass_over_alike(structure, first, stack._tuples)
             memory.moment = "measuring text"
             calibration = measure(stack, weights, _windows(workload), method)
@@ -218,18 +177,20 @@ def _late_turn(
     memory: LiveBytes,
 ) -> None:
     """One turn with the metric as large as it ever gets."""
-    with memory.part("metric and statistics"):
-        full = tuple(
-            SketchMetric(m.rows.new_empty(3 * m.rank // 2, m.rows.shape[1]), m.rank)
-            if method.history and isinstance(m, SketchMetric)
-            else m
-            for m in calibration.metrics
-        )
-        late = Calibration(calibration.output_norms, full)
-        statistics = Statistics.empty(weights, late, method)
     method = replace(method, steps=min(method.steps, STEPS))
-    engine = _PlannedEngine(stack, weights, calibration, method, micro_batch=workload.micro_batch)
-    engine.memory = memory
+    engine = TurnEngine(
+        stack,
+        weights,
+        calibration,
+        method,
+        micro_batch=workload.micro_batch,
+        leave_out_learned=False,  # the most that a turn can take
+        listener=_Sorter(memory),
+    )
+    with memory.part("metric and statistics"):
+        state = engine.start()
+        if isinstance(state, UltraEditState) and state.method.history:
+            state = replace(state, metrics=tuple(map(_full, calibration.metrics)))
     prompt = (
         workload.tokens_per_edit - workload.answer_tokens + 1
     )  # the last answer token is not run
@@ -237,7 +198,16 @@ def _late_turn(
     pairs = [  # each begins otherwise: nothing of a raw prompt is shared
         ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn)
     ]
-    engine.run(pairs, range(turn), [workload.answer_tokens] * turn, statistics)
+    engine.run(pairs, range(turn), [workload.answer_tokens] * turn, state)
+
+
+def _full(metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:
+    """A metric as large as it ever gets."""
+    if isinstance(metric, DenseMetric):
+        return metric
+    return SketchMetric(
+        metric.rows.new_empty(3 * metric.rank // 2, metric.rows.shape[1]), metric.rank
+    )
 
 
 def _assign_metrics(memory: LiveBytes, metrics: Sequence[DenseMetric | SketchMetric]) -> None:

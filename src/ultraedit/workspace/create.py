@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.method import MICRO_BATCH, Method, method
 from ultraedit.errors import WorkspaceError
+from ultraedit.methods.base import Method
+from ultraedit.methods.presets import MICRO_BATCH, method
 from ultraedit.model.load import load, resolve
 from ultraedit.model.text import Format
 from ultraedit.workspace import tensors
-from ultraedit.workspace.config import BaseInfo, HealthConfig, ModuleInfo, WorkspaceConfig
+from ultraedit.workspace.config import (
+    BaseInfo,
+    HealthConfig,
+    ModuleInfo,
+    WorkspaceConfig,
+    method_settings,
+)
 from ultraedit.workspace.journal import FileRow
 from ultraedit.workspace.store import Store, file_row, now
 from ultraedit.workspace.workspace import Loaded, Workspace
@@ -78,7 +84,7 @@ def create_workspace(
             package_version=version("ultraedit"),
             base=_base_info(editor, str(model), folder),
             form=editor.form,
-            method=asdict(editor.method),
+            method=method_settings(editor.method),
             modules=tuple(
                 ModuleInfo(
                     name=w.name,

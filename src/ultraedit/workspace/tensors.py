@@ -13,15 +13,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ultraedit.core.statistics import Moments, PublishedMoments
 from ultraedit.editing.state import (
     EditorState,
     calibration_from_tensors,
     calibration_tensors,
-    statistics_from_tensors,
-    statistics_tensors,
 )
-from ultraedit.editing.turn import Calibration, Turn
+from ultraedit.editing.turn import Turn
 from ultraedit.errors import WorkspaceError
+from ultraedit.methods.base import Calibration, State
+from ultraedit.methods.paper import PaperState, published_tensors
+from ultraedit.methods.ultraedit import UltraEditState, moments_tensors
 from ultraedit.model.weights import EditedWeight
 
 _SHIFT, _STATISTICS = "shift/", "statistics/"
@@ -64,42 +66,66 @@ def live_digest(weights: Sequence[EditedWeight]) -> str:
     return digest_all({w.name: w.parameter.data for w in weights})
 
 
+@dataclass(frozen=True)
+class StateFile:
+    """A state as it lies in its file."""
+
+    shifts: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+    edits: int
+    turns: int
+
+    def digests(self) -> tuple[dict[str, str], str]:
+        """Digest of each module's shift, and of the statistics."""
+        return {name: digest(s) for name, s in self.shifts.items()}, digest_all(self.statistics)
+
+
+def state_file(state: EditorState) -> StateFile:
+    """A state as its file will hold it."""
+    return StateFile(state.shifts, _statistics(state.statistics), state.edits, state.turns)
+
+
+def _statistics(state: State) -> dict[str, Tensor]:
+    """Format 1 keeps room for the statistics of both kinds of method, and that of the other kind is blank."""
+    tensors = state.state_dict()
+    if isinstance(state, UltraEditState):
+        for shape in state.shapes:
+            tensors |= published_tensors(PublishedMoments.empty(sum(shape)), shape)
+    elif isinstance(state, PaperState):
+        tensors |= moments_tensors([Moments.empty(d_out) for _, d_out in state.shapes])
+    return tensors
+
+
 def state_digests(state: EditorState) -> tuple[dict[str, str], str]:
     """Digest of each module's shift, and of the statistics."""
-    shifts = {name: digest(shift) for name, shift in state.shifts.items()}
-    return shifts, digest_all(statistics_tensors(state.statistics))
+    return state_file(state).digests()
 
 
 def save_state(path: Path, state: EditorState) -> None:
-    tensors = {_SHIFT + name: shift for name, shift in state.shifts.items()}
-    tensors |= {
-        _STATISTICS + name: value for name, value in statistics_tensors(state.statistics).items()
-    }
-    tensors["counters"] = torch.tensor([state.edits, state.turns], dtype=torch.int64)
+    file = state_file(state)
+    tensors = {_SHIFT + name: shift for name, shift in file.shifts.items()}
+    tensors |= {_STATISTICS + name: value for name, value in file.statistics.items()}
+    tensors["counters"] = torch.tensor([file.edits, file.turns], dtype=torch.int64)
     _save(path, tensors)
 
 
-def load_state(path: Path, device: torch.device | str = "cpu") -> EditorState:
+def load_state(path: Path, device: torch.device | str = "cpu") -> StateFile:
+    """Raises WorkspaceError where the file is damaged."""
     tensors = _load(path, device)
     try:
-        shifts = {n.removeprefix(_SHIFT): t for n, t in tensors.items() if n.startswith(_SHIFT)}
-        statistics = statistics_from_tensors(
-            {
-                n.removeprefix(_STATISTICS): t
-                for n, t in tensors.items()
-                if n.startswith(_STATISTICS)
-            }
-        )
         edits, turns = tensors["counters"].tolist()
     except (KeyError, ValueError) as error:
         raise WorkspaceError(f"'{path}' is damaged: it lacks {error}.") from error
-    return EditorState(shifts, statistics, edits, turns)
+    return StateFile(_under(_SHIFT, tensors), _under(_STATISTICS, tensors), edits, turns)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def load_shifts(path: Path) -> dict[str, Tensor]:
     """Only the shifts of a state, by module."""
-    tensors = _load(path, "cpu")
-    return {n.removeprefix(_SHIFT): t for n, t in tensors.items() if n.startswith(_SHIFT)}
+    return _under(_SHIFT, _load(path, "cpu"))
 
 
 def save_pairs(path: Path, turn: Turn, modules: Sequence[str]) -> None:

@@ -183,7 +183,7 @@ class _Check:
         if row.state is not None:
             self.file(store.state_path(turn), name, row.state)
             return
-        from ultraedit.workspace.tensors import load_state, state_digests
+        from ultraedit.workspace.tensors import load_state
 
         try:  # a state that was passed through, and written down only later
             state = load_state(store.state_path(turn))
@@ -191,7 +191,7 @@ class _Check:
             self.say(name, str(error))
             return
         self.count(store.state_path(turn))
-        if state_digests(state) != (row.shifts, row.statistics):
+        if state.digests() != (row.shifts, row.statistics):
             self.say(name, "its tensors are not those that were written")
 
     def base(self, config: WorkspaceConfig, base: str | None) -> None:

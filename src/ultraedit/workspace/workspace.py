@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,13 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
-from ultraedit.editing.method import Method
 from ultraedit.editing.state import EditorState
-from ultraedit.editing.turn import Statistics, Turn
-from ultraedit.errors import UltraEditError, WorkspaceError
+from ultraedit.editing.turn import Turn
+from ultraedit.errors import WorkspaceError
 from ultraedit.model.load import load
 from ultraedit.model.weights import shifted
 from ultraedit.workspace import tensors
+from ultraedit.workspace.config import method_of
 from ultraedit.workspace.health import Monitor
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import EditRow, FileRow, HealthRow, SourceRow, TurnRow
@@ -136,7 +136,7 @@ class Workspace:
         editor = Editor(
             model,
             tokenizer,
-            preset=_method(config.method, folder),
+            preset=method_of(config.method, folder),
             modules=[m.name for m in config.modules],
             format=config.form,
             micro_batch=config.micro_batch,
@@ -155,8 +155,7 @@ class Workspace:
         editor = editor or self.editor
         if turn == 0:
             shifts = {w.name: torch.zeros_like(w.shift) for w in editor.weights}
-            blank = Statistics.empty(editor.weights, editor.engine.calibration, editor.method)
-            return EditorState(shifts, blank, 0, 0)
+            return EditorState(shifts, editor.engine.start(), 0, 0)
         path = self.store.state_path(turn)
         if turn not in self.store.journal.states:
             raise WorkspaceError(
@@ -164,16 +163,20 @@ class Workspace:
                 "undo to it, which edits again what is needed, or keep states by marking them."
             )
         try:
-            state = tensors.load_state(path, editor.weights[0].shift.device)
+            file = tensors.load_state(path, editor.weights[0].shift.device)
         except FileNotFoundError as error:
             raise WorkspaceError(f"'{path}' is missing; restore it from a backup.") from error
         row = self.store.journal.turns[turn]
-        shapes = {name: shift.shape for name, shift in state.shifts.items()}
-        if tensors.state_digests(state) != (row.shifts, row.statistics) or shapes != {
+        shapes = {name: shift.shape for name, shift in file.shifts.items()}
+        if file.digests() != (row.shifts, row.statistics) or shapes != {
             w.name: w.shift.shape for w in editor.weights
         }:
             raise WorkspaceError(f"'{path}' is damaged; restore it from a backup.")
-        return state
+        try:
+            statistics = editor.engine.load_state(file.statistics)
+        except KeyError as error:
+            raise WorkspaceError(f"'{path}' is damaged: it lacks {error}.") from error
+        return EditorState(file.shifts, statistics, file.edits, file.turns)
 
     def adopt(self, editor: Editor) -> None:
         """Take an editor that stands at the head already (a workspace just made)."""
@@ -338,19 +341,3 @@ class Workspace:
         editor = self.editor
         with shifted(editor.weights, self.state(self.history.resolve(name)).shifts):
             yield
-
-
-def _method(settings: dict[str, bool | int | float | str], folder: Path) -> Method:
-    known = {f.name for f in fields(Method)}
-    if unknown := sorted(set(settings) - known):
-        raise WorkspaceError(
-            f"'{folder}' was made with the setting '{unknown[0]}', which this program does not know; use a newer one."
-        )
-    try:
-        return Method(**settings)  # type: ignore[arg-type]
-    except (TypeError, UltraEditError) as error:
-        raise WorkspaceError(f"the settings of '{folder}' cannot be used: {error}.") from error
-
-
-def method_settings(method: Method) -> dict[str, bool | int | float | str]:
-    return asdict(method)

@@ -1,0 +1,201 @@
+"""UltraEdit as this package does it: `default`, `thorough` and `fast`.
+
+Of UltraEdit (arXiv 2505.14679) it keeps one key and one gradient an answer token, lifelong normalisation and the closed
+form; docs/method.md lists what is different, and what each difference earned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ultraedit.core.preserve import DenseMetric, Preserver, SketchMetric
+from ultraedit.core.spread import RANK, Spread
+from ultraedit.core.statistics import Moments
+from ultraedit.core.turn import Rows, grads_of, keys_of
+from ultraedit.core.values import displacement_values, scale_gradients
+from ultraedit.errors import ConfigError
+from ultraedit.methods.base import Calibration, Loss, Method, Metrics, Shapes, State
+
+
+@dataclass(frozen=True)
+class UltraEdit(Method):
+    """`step` is the displacement of a typical answer token's output, as a share of the map's own output norm, before
+    the solve's damping."""
+
+    text_weight: float = 0.0
+    """Weight of the key covariance of ordinary text in the metric; 0 leaves the metric at the identity."""
+    history: bool = False
+    """Put the keys of every turn into the metric, so that later turns move earlier edits as little as they can."""
+    horizon: float = 0.0
+    """Edited tokens after which a turn's keys count 1/e in the metric, so that there is always room for new edits;
+    0: they never fade."""
+    prompt_tokens: int = 0
+    """Of each prompt, how many of its own tokens are edited with the answer's: those of largest gradient."""
+    whiten: bool = False
+    """Gradients times the shrunk inverse root of their running covariance (`core.spread`), in place of each dimension
+    over its own running size."""
+
+    loss: ClassVar[Loss] = "sum"
+    rounded: ClassVar[bool] = False
+    micro_batch: ClassVar[int | None] = None
+    measures_text: ClassVar[bool] = True
+
+    @property
+    def metric_weight(self) -> float | None:
+        return self.text_weight if self.text_weight > 0 or self.history else None
+
+    @property
+    def edited_prompt_tokens(self) -> int:
+        return self.prompt_tokens
+
+    def check(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"steps is {self.steps}; it must be at least 1.")
+        if self.prompt_tokens < 0:
+            raise ConfigError(f"prompt_tokens is {self.prompt_tokens}; it must not be below 0.")
+        if not self.horizon >= 0 or (self.horizon and not self.history):
+            raise ConfigError(
+                f"horizon is {self.horizon}; it is a number of edited tokens, 0 or more, for presets that keep the "
+                "keys of earlier turns in the metric."
+            )
+        if not self.step > 0 or not self.ridge > 0 or self.text_weight < 0:
+            raise ConfigError(
+                f"step {self.step} and ridge {self.ridge} must be above 0 and text_weight "
+                f"{self.text_weight} not below 0."
+            )
+
+    def start(
+        self, shapes: Shapes, calibration: Calibration, device: torch.device
+    ) -> UltraEditState:
+        kind = Spread if self.whiten else Moments
+        moments = tuple(kind.empty(d_out, device) for _, d_out in shapes)
+        return UltraEditState(self, shapes, calibration, moments, calibration.metrics)
+
+    def load_state(
+        self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
+    ) -> UltraEditState:
+        maps = range(len(shapes))
+        kind = _spread if self.whiten else _moments
+        moments = tuple(kind(tensors, f"moments.{i}") for i in maps)
+        metrics = load_metrics(tensors, len(calibration.metrics))
+        return UltraEditState(self, shapes, calibration, moments, metrics)
+
+    def keeps(self) -> str:
+        kept = "statistics of gradients"
+        if self.whiten:
+            kept += f", their covariance ({RANK} directions an edited map)"
+        if self.metric_weight is not None:
+            kept += ", a metric of at most 4096 x 4096 an edited map"
+        return kept
+
+
+@dataclass(frozen=True)
+class UltraEditState(State):
+    method: UltraEdit
+    shapes: Shapes
+    calibration: Calibration
+    moments: tuple[Moments | Spread, ...]
+    """Of the value gradients, per map (`Spread` where the method whitens)."""
+    metrics: Metrics
+    """Per map: ordinary text and the keys of every turn so far; empty where the method has none."""
+
+    @property
+    def steps(self) -> int:
+        return self.method.steps
+
+    @property
+    def ridge(self) -> float:
+        return self.method.ridge
+
+    def observe(self, rows: Sequence[Rows]) -> UltraEditState:
+        moments = tuple(m.absorb(grads_of(rows, i)) for i, m in enumerate(self.moments))
+        return replace(self, moments=moments)
+
+    def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]:
+        grads, seen = grads_of(rows, module), self.moments[module]
+        hat = seen.whiten(grads) if isinstance(seen, Spread) else scale_gradients(grads, seen)
+        return displacement_values(hat, self.method.step, self.calibration.output_norms[module])
+
+    def metric(self, module: int) -> Preserver | None:
+        return self.metrics[module] if self.metrics else None
+
+    def remember(self, rows: Sequence[Rows]) -> UltraEditState:
+        """Put the turn's keys into the metrics, so that later turns go round them; what is there may fade."""
+        if not self.method.history:
+            return self
+        horizon = self.method.horizon
+        metrics = tuple(
+            metric.absorb(
+                keys_of(rows, i),
+                base if horizon else None,  # type: ignore[arg-type]  # of the metric's own kind
+                horizon,
+            )
+            for i, (metric, base) in enumerate(
+                zip(self.metrics, self.calibration.metrics, strict=True)
+            )
+        )
+        return replace(self, metrics=metrics)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return moments_tensors(self.moments) | metric_tensors(self.metrics)
+
+
+def moments_tensors(moments: Sequence[Moments | Spread]) -> dict[str, Tensor]:
+    """Moments of each map as named tensors."""
+    out: dict[str, Tensor] = {}
+    for i, m in enumerate(moments):
+        out[f"moments.{i}.count"] = torch.tensor(m.count, dtype=torch.int64)
+        if isinstance(m, Spread):
+            out[f"moments.{i}.energy"] = m.energy.clone()
+            out[f"moments.{i}.rows"] = m.rows.clone()
+        else:
+            out[f"moments.{i}.mean"] = m.mean.clone()
+            out[f"moments.{i}.m2"] = m.m2.clone()
+    return out
+
+
+def _moments(tensors: Mapping[str, Tensor], key: str) -> Moments:
+    return Moments(int(tensors[f"{key}.count"]), tensors[f"{key}.mean"], tensors[f"{key}.m2"])
+
+
+def _spread(tensors: Mapping[str, Tensor], key: str) -> Spread:
+    return Spread(int(tensors[f"{key}.count"]), tensors[f"{key}.energy"], tensors[f"{key}.rows"])
+
+
+def metric_tensors(metrics: Metrics) -> dict[str, Tensor]:
+    """Metrics as named tensors; `load_metrics` is the inverse."""
+    out: dict[str, Tensor] = {}
+    for i, metric in enumerate(metrics):
+        if isinstance(metric, DenseMetric):
+            out[f"metrics.{i}.matrix"] = metric.matrix
+        else:
+            out[f"metrics.{i}.rows"] = metric.rows
+            out[f"metrics.{i}.rank"] = torch.tensor(metric.rank, dtype=torch.int64)
+    return out
+
+
+def load_metrics(tensors: Mapping[str, Tensor], count: int) -> Metrics:
+    """Raises KeyError where a tensor is missing."""
+    metrics: list[DenseMetric | SketchMetric] = []
+    for i in range(count):
+        if f"metrics.{i}.matrix" in tensors:
+            metrics.append(DenseMetric(tensors[f"metrics.{i}.matrix"]))
+        else:
+            rows, rank = tensors[f"metrics.{i}.rows"], int(tensors[f"metrics.{i}.rank"])
+            metrics.append(SketchMetric(rows, rank))
+    return tuple(metrics)
+
+
+_DEFAULT = UltraEdit("default", step=0.15, steps=6, text_weight=1000.0, history=True, whiten=True)
+
+PRESETS = {
+    "default": _DEFAULT,
+    "thorough": replace(_DEFAULT, name="thorough", prompt_tokens=4),
+    "fast": replace(_DEFAULT, name="fast", step=0.35, steps=1),
+}
