@@ -23,11 +23,13 @@ from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Calibration, Statistics, Turn, TurnEngine
 from ultraedit.errors import ConfigError
+from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import answer, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
+from ultraedit.model.steady import steady
 from ultraedit.model.text import (
     Form,
     Format,
@@ -35,6 +37,7 @@ from ultraedit.model.text import (
     opening_tokens,
     resolve_format,
 )
+from ultraedit.model.usable import follow, usable
 from ultraedit.model.weights import edited_weights, originals
 
 BEFORE_TOKENS = 16
@@ -109,7 +112,7 @@ class Editor:
 
         if micro_batch < 1:
             raise ConfigError(f"micro_batch is {micro_batch}; it must be at least 1.")
-        self.model = model.eval().requires_grad_(False)
+        self.model = usable(model).eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.base = base or str(getattr(model.config, "_name_or_path", "") or "unnamed model")
         self.method = method(
@@ -122,15 +125,17 @@ class Editor:
         )
         self.form: Form = resolve_format(tokenizer, format)
         wanted = modules or self.method.modules
-        structure = find_structure(model, named=wanted not in ("auto", "paper"))
-        projections = select_projections(model, structure, wanted)
-        self.weights = edited_weights(model, projections)
-        self.stack = Stack(model, structure, min(p.block for p in projections))
-        self.stack.check()
-        if calibration is None:
-            calibration = calibrate(
-                self.stack, self.weights, tokenizer, text or anchor_text(), self.method
-            )
+        structure = find_structure(self.model, named=wanted not in ("auto", "paper"))
+        projections = select_projections(self.model, structure, wanted)
+        with steady(self.model):
+            self.weights = edited_weights(self.model, projections)
+            self.stack = Stack(self.model, structure, min(p.block for p in projections))
+            self.stack.check()
+            if calibration is None:
+                calibration = calibrate(
+                    self.stack, self.weights, tokenizer, text or anchor_text(), self.method
+                )
+            self.statistics = Statistics.empty(self.weights, calibration, self.method)
         self.engine = TurnEngine(
             self.stack,
             self.weights,
@@ -139,7 +144,6 @@ class Editor:
             micro_batch=micro_batch,
             begin=opening_tokens(tokenizer, self.form),
         )
-        self.statistics = Statistics.empty(self.weights, calibration, self.method)
         self.edits = 0
         self.turns = 0
         self._asleep = False
@@ -217,7 +221,10 @@ class Editor:
         self._require_awake()
         self._check(records, with_rephrases)
         work = assemble(records, self.tokenizer, self.form, self.method, with_rephrases)
-        turn = self.engine.run(work.pairs, work.owners, work.lengths, self.statistics)
+        with self._held():
+            for w in self.weights:
+                w.require_own()
+            turn = self.engine.run(work.pairs, work.owners, work.lengths, self.statistics)
         self.statistics = turn.statistics
         self.turns += 1
         self.edits += len(records)
@@ -317,12 +324,23 @@ class Editor:
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """The original model in the same process, to the bit, inside the block."""
+        with self._held():
+            pass  # what was done to the model comes first, or the originals would be of another dtype
         outer, self._asleep = self._asleep, True
         try:
             with originals(self.weights):
                 yield
         finally:
             self._asleep = outer
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Whatever was done with the model since, or is in force around this call, it is run as it was taken."""
+        if not self._asleep:
+            follow(self.model, self.weights)
+        self.stack.forget()
+        with steady(self.model):
+            yield
 
     def _require_awake(self) -> None:
         """Weights written while they are disabled would go into the originals."""
@@ -336,7 +354,8 @@ class Editor:
     ) -> list[str]:
         form: Form = self.form if format is None else resolve_format(self.tokenizer, format)
         room = min(room_to_answer(p, self.tokenizer, form, self.context) for p in prompts)
-        return answer(self.model, self.tokenizer, prompts, form, min(max_new_tokens, room))
+        with self._held():
+            return answer(self.model, self.tokenizer, prompts, form, min(max_new_tokens, room))
 
     def _check(self, records: Sequence[Record], with_rephrases: bool) -> None:
         for record in records:
@@ -345,8 +364,7 @@ class Editor:
     @property
     def context(self) -> int:
         """Tokens this model can take."""
-        config = self.model.get_decoder().config
-        return int(getattr(config, "max_position_embeddings", 0) or self.tokenizer.model_max_length)
+        return context_length(self.model, self.tokenizer)
 
     # -- keeping -----------------------------------------------------------------------------------
 
@@ -358,20 +376,21 @@ class Editor:
     def restore(self, state: EditorState) -> None:
         """Put a snapshot back: weights return to the bit."""
         self._require_awake()
-        for w in self.weights:
-            w.set_shift(state.shifts[w.name].to(w.shift.device))
+        with self._held():
+            for w in self.weights:
+                w.set_shift(state.shifts[w.name].to(w.shift.device))
         self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
 
     def reset(self) -> None:
         """Undo everything: the unedited model, with empty statistics."""
         self._require_awake()
-        for w in self.weights:
-            w.set_shift(torch.zeros_like(w.shift))
-        self.statistics, self.edits, self.turns = (
-            Statistics.empty(self.weights, self.engine.calibration, self.method),
-            0,
-            0,
-        )
+        with self._held():
+            for w in self.weights:
+                w.set_shift(torch.zeros_like(w.shift))
+            self.statistics = Statistics.empty(
+                self.weights, self.engine.calibration, self.method
+            )
+        self.edits = self.turns = 0
 
     def notes(self) -> dict[str, Any]:
         """What there is to say of the live model beside its weights, as plain values."""

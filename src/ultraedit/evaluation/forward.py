@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ultraedit.errors import DataError, ModelError
-from ultraedit.model.stack import head_logits
+from ultraedit.model.replace import head_logits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

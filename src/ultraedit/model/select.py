@@ -39,9 +39,14 @@ def select_projections(
             for p in structure.projections
             if p.role == "down" and low <= p.block / structure.depth < high
         ]
-        if not chosen:  # very shallow models: the last block but one, or the only one
+        if not chosen:
+            # very shallow models: the last block but one, or the only one; where that has no MLP (hybrids, experts),
+            # the nearest one, below if there is one
+            downs = [p for p in structure.projections if p.role == "down"]
             block = max(structure.depth - 2, 0)
-            chosen = [p for p in structure.projections if p.role == "down" and p.block == block]
+            below = [p.block for p in downs if p.block <= block]
+            nearest = max(below) if below else min(p.block for p in downs)
+            chosen = [p for p in downs if p.block == nearest]
         return tuple(chosen)
     if modules == "paper":
         return _published(structure, model)

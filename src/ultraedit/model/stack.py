@@ -16,10 +16,9 @@ from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import DynamicCache, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import (
@@ -31,7 +30,9 @@ from ultraedit.model.batch import (
     make_batches,
 )
 from ultraedit.model.cache import Prefix, PrefixCache, PrefixFinished, Shared, repeat
+from ultraedit.model.check import FAILURES, check
 from ultraedit.model.find import Structure
+from ultraedit.model.replace import head_logits, replaced_forwards
 
 TRUNK_TOKENS = 512
 """Tokens run together through the trunk.  Measured on a 2-core CPU: fewer or more are slower (docs/lab-notes.md)."""
@@ -197,6 +198,14 @@ class Stack:
         """Logits of hidden states, with the family's own scaling, bias and soft cap."""
         return head_logits(self.model, rows)
 
+    def check(self) -> None:
+        """Raise ModelError where the parts do not give the model's own logits (`model.check`)."""
+        check(self)
+
+    def forget(self) -> None:
+        """Run the shared tokens anew: the model may have been changed."""
+        self._shared = None
+
     # -- how ---------------------------------------------------------------------------------------
 
     def _decode(
@@ -280,13 +289,8 @@ class Stack:
 
             return forward
 
-        for index, run in stubs.items():
-            self.blocks[index].forward = stub(run)  # type: ignore[method-assign]
-        try:
+        with replaced_forwards({self.blocks[index]: stub(run) for index, run in stubs.items()}):
             yield
-        finally:
-            for index in stubs:
-                del self.blocks[index].forward  # uncovers the class's own forward again
 
     @torch.no_grad()
     def _blocks_return_tuples(self) -> bool:
@@ -295,76 +299,22 @@ class Stack:
         handle = self.blocks[0].register_forward_hook(
             lambda module, args, out: seen.append(isinstance(out, tuple))
         )
+        name = type(self.model).__name__
         try:
             token = torch.zeros(1, 1, dtype=torch.long, device=self.device)
             self._decode(token)
+        except FAILURES as error:
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise ModelError(
+                f"{name} does not run on a text alone, before anything is edited: {why}."
+            ) from error
         finally:
             handle.remove()
         if not seen:
             raise ModelError(
-                f"{type(self.model).__name__} does not run its first block on text alone, so it cannot be split."
+                f"{name} does not run its first block on text alone, so it cannot be split."
             )
         return seen[0]
-
-    @torch.no_grad()
-    def check(self) -> None:
-        """Compare the split run with the model's own forward on random tokens.
-
-        Raises ModelError where they differ: a family that does work between its blocks cannot be split.
-        """
-        embeddings = self.decoder.get_input_embeddings()
-        vocab = int(embeddings.weight.shape[0])  # type: ignore[union-attr]
-        generator = torch.Generator().manual_seed(0)
-        draw = torch.randint(0, vocab, (SHARED_LEAST + 10,), generator=generator).tolist()
-        pairs = [(draw[:5], draw[5:7]), (draw[7:9], draw[9:10])]
-        wrong = self._compare(pairs)
-        if wrong is not None:
-            raise ModelError(
-                f"{type(self.model).__name__} {wrong}, so it cannot be edited by this version."
-            )
-        begin = draw[10:]
-        if self._compare([([*begin, *prompt], target) for prompt, target in pairs]) is not None:
-            self.share = 0
-
-    def _compare(self, pairs: Sequence[tuple[list[int], list[int]]]) -> str | None:
-        """What is wrong with running these in parts; None where it gives the model's own logits."""
-        batch = self.batch(pairs, range(len(pairs)))
-        try:
-            split = self.head(self.top(batch, self.trunk(batch))[batch.answers])
-            whole = self.model(
-                input_ids=batch.ids,
-                attention_mask=batch.mask.long(),
-                position_ids=batch.positions,
-                use_cache=False,
-            ).logits[:, batch.prefix_ids.shape[1] :][batch.answers]
-        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-            why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            return f"cannot be run in parts ({why})"
-        spread = float(whole.float().std()) + 1e-6
-        error = float((split.float() - whole.float()).abs().max())
-        tolerance = 0.2 if whole.dtype in (torch.bfloat16, torch.float16) else 2e-3
-        if error <= tolerance * max(spread, 1.0):
-            return None
-        return (
-            f"gives other logits when its blocks are run in parts (largest difference {error:.3g})"
-        )
-
-
-def head_logits(model: PreTrainedModel, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
-    """Logits of normed hidden states, by the model's own code around a decoder that only hands them over.
-
-    Rows are passed as a copied (n, 1, d): the models' own `logits_to_keep` slices a strided view, on which torch copies
-    the whole vocabulary matrix once per batch row.  `contiguous` would hand a single row on with the strides it has.
-    """
-
-    def given(*args: object, **kwargs: object) -> BaseModelOutputWithPastAndCrossAttentions:
-        return BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=rows[:, None].clone(memory_format=torch.contiguous_format)  # type: ignore[arg-type]
-        )
-
-    dummy = torch.zeros(rows.shape[0], 1, dtype=torch.long, device=rows.device)
-    with _replaced_forward(model.get_decoder(), given):
-        return model(input_ids=dummy, use_cache=False).logits[:, 0]
 
 
 def _places(
@@ -388,12 +338,3 @@ def _attention_of_few_queries(device: torch.device) -> AbstractContextManager[ob
 
 def _pass_through(hidden: Tensor) -> Tensor:
     return hidden
-
-
-@contextmanager
-def _replaced_forward(module: nn.Module, forward: Callable[..., object]) -> Iterator[None]:
-    module.forward = forward  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del module.forward

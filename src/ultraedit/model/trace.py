@@ -121,13 +121,14 @@ def trace(
     inputs: dict[int, Tensor] = {}
     outputs: dict[int, Tensor] = {}
 
-    def keep(index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+    def keep(index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
+        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
             # the prefix columns pass first and the answer columns last: what stays is the answers'
             inputs[index] = args[0].detach()
-            if loss is not None and torch.is_grad_enabled() and not out.requires_grad:
-                out.requires_grad_()
-            outputs[index] = out
+            if loss is None or not torch.is_grad_enabled():
+                return None
+            outputs[index] = out if out.requires_grad else out.requires_grad_()
+            return out.clone()  # blocks with parallel attention add to what they are given in place
 
         return hook
 

@@ -1,0 +1,134 @@
+"""Whether a model can be run in parts at all, and if not, what it is: one sentence, without anybody's attribute names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+from ultraedit.errors import ModelError
+from ultraedit.model.batch import SHARED_LEAST, Batch
+from ultraedit.model.cache import PrefixCache
+from ultraedit.model.context import context_length
+
+if TYPE_CHECKING:
+    from ultraedit.model.stack import Stack
+
+Pairs = Sequence[tuple[list[int], list[int]]]
+
+FAILURES = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What a family's own code throws where it is asked for what it cannot do."""
+
+
+@torch.no_grad()
+def check(stack: Stack) -> None:
+    """Compare the split run with the model's own forward on random tokens, and that with one text at a time.
+
+    Raises ModelError where they differ: a family that does work between its blocks cannot be split.  Leaves
+    `stack.share` at 0 for a family whose shared tokens come out otherwise.
+    """
+    embeddings = stack.decoder.get_input_embeddings()
+    vocab = int(embeddings.weight.shape[0])  # type: ignore[union-attr]
+    generator = torch.Generator().manual_seed(0)
+    draw = torch.randint(0, vocab, (SHARED_LEAST + 10,), generator=generator).tolist()
+    pairs = [(draw[:5], draw[5:7]), (draw[7:9], draw[9:10])]
+    begin = draw[10:]
+    name = type(stack.model).__name__
+    whole = _whole(stack, stack.batch(pairs, range(2)))
+    if not _rows_alone_agree(stack, whole, pairs):
+        raise ModelError(f"{name} {_what_it_is(stack, pairs)}, so it cannot be edited.")
+    try:
+        difference = _difference(stack, pairs)
+    except FAILURES as error:
+        raise ModelError(f"{name} {_why_not_in_parts(stack, pairs)}.") from error
+    if difference is not None:
+        raise ModelError(
+            f"{name} {_why_not_in_parts(stack, pairs)}: its logits are then others, by up to {difference:.3g}."
+        )
+    longest = len(begin) + max(len(p) + len(t) for p, t in pairs)
+    if longest > context_length(stack.model):
+        stack.share = 0
+        return
+    try:
+        difference = _difference(stack, [([*begin, *prompt], target) for prompt, target in pairs])
+    except FAILURES:
+        stack.share = 0
+    else:
+        stack.share = stack.share if difference is None else 0
+
+
+def _whole(stack: Stack, batch: Batch) -> Float[Tensor, "B T vocab"]:
+    """The model's own logits of the suffix columns."""
+    return stack.model(
+        input_ids=batch.ids,
+        attention_mask=batch.mask.long(),
+        position_ids=batch.positions,
+        use_cache=False,
+    ).logits[:, batch.prefix_ids.shape[1] :]
+
+
+def _difference(stack: Stack, pairs: Pairs) -> float | None:
+    """By how much the split run's logits are others than the model's own; None where they agree."""
+    batch = stack.batch(pairs, range(len(pairs)))
+    split = stack.head(stack.top(batch, stack.trunk(batch))[batch.answers])
+    return _apart(split, _whole(stack, batch)[batch.answers])
+
+
+def _apart(found: Tensor, wanted: Tensor) -> float | None:
+    spread = float(wanted.float().std()) + 1e-6
+    error = float((found.float() - wanted.float()).abs().max())
+    tolerance = 0.2 if wanted.dtype in (torch.bfloat16, torch.float16) else 2e-3
+    return None if error <= tolerance * max(spread, 1.0) else error
+
+
+def _alone(stack: Stack, ids: Sequence[int]) -> Float[Tensor, "C vocab"]:
+    """The model's own logits of one text, with nothing but its tokens said."""
+    row = torch.tensor([list(ids)], device=stack.device)
+    return stack.model(input_ids=row, use_cache=False).logits[0]
+
+
+def _rows_alone_agree(stack: Stack, whole: Tensor, pairs: Pairs) -> bool:
+    """Whether a padded batch with its positions written down gives what each text gives alone."""
+    for row, (prompt, target) in zip(whole, pairs, strict=True):
+        alone = _alone(stack, [*prompt, *target[:-1]])
+        if _apart(row[-1], alone[-1]) is not None:
+            return False
+    return True
+
+
+def _what_it_is(stack: Stack, pairs: Pairs) -> str:
+    """Why a batch gives other logits than its texts alone."""
+    prompt = pairs[0][0]
+    if _apart(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2]) is not None:
+        return (
+            "is no causal language model: what it says of a token depends on the tokens behind it (a BERT kind "
+            "needs is_decoder=True in its config)"
+        )
+    one = stack.batch(pairs[:1], [0])
+    if _apart(_whole(stack, one)[0, -1], _alone(stack, [*prompt, *pairs[0][1][:-1]])[-1]) is not None:
+        return "counts positions in its own way and gives other logits where they are given to it"
+    return "gives other logits for a text that is padded to the length of its batch, because it counts positions by column"
+
+
+def _why_not_in_parts(stack: Stack, pairs: Pairs) -> str:
+    """Why a model that is right as a whole is wrong in parts."""
+    cannot = "cannot be run in parts, as editing needs"
+    ids = torch.tensor([pairs[0][0]], device=stack.device)
+    cache = PrefixCache(stack.decoder.config)
+    try:
+        stack.decoder(input_ids=ids, past_key_values=cache, use_cache=True)
+    except FAILURES:
+        return f"{cannot}, because it does not run with a cache of keys and values"
+    without = [i for i in range(len(stack.blocks)) if i not in cache.states]
+    if without:
+        return (
+            f"{cannot}, because {len(without)} of its {len(stack.blocks)} blocks (the first is block {without[0]}) keep "
+            "other things than keys and values: state-space, linear-attention, convolution or recurrent blocks"
+        )
+    return f"{cannot}, because it does more between its blocks than hand one hidden state on"
+
+
