@@ -6,14 +6,13 @@ as long as it names its sizes as others do.  `OVERRIDES` holds what some need be
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from tiny import CONTEXT, VOCAB
+from tiny import CONTEXT, SPECIAL, VOCAB
 
 LARGEST = 3_000_000
 """Parameters of the largest model that is built: beyond, a size field was not made small."""
@@ -25,8 +24,7 @@ SIZES: dict[Any, str] = {
     "max_target_positions max_source_positions model_max_length",
     32: "hidden_size d_model n_embd dim embedding_size emb_dim lru_width attention_hidden_size embedding_dim "
     "input_embedding_size output_embedding_size word_embed_proj_dim pronunciation_embed_dim "
-    "shape_embed_dim moe_intermediate_size shared_expert_intermediate_size shared_intermediate_size "
-    "shared_experts_intermediate_size moe_shared_expert_intermediate_size expert_ffn_hidden_size "
+    "shape_embed_dim "
     "backbone_hidden_size out_hidden_size hidden_size_global "
     "text_hidden_size",
     64: "intermediate_size ffn_dim decoder_ffn_dim encoder_ffn_dim n_inner d_inner dff dim_ff "
@@ -47,17 +45,28 @@ SIZES: dict[Any, str] = {
     "hidden_size_per_layer_input chunk_size mamba_chunk_size kv_channels gated_norm_rank router_hidden_size",
     16: "kv_lora_rank q_lora_rank o_lora_rank mamba_d_head mamba_head_dim mamba_headdim attention_window_size "
     "attention_chunk_size",
+    48: "moe_intermediate_size shared_expert_intermediate_size shared_intermediate_size "
+    "shared_experts_intermediate_size moe_shared_expert_intermediate_size expert_ffn_hidden_size",
     28: "image_size",
     0.1: "initializer_range init_std initializer_factor",
 }
 FIELDS: dict[str, Any] = {name: size for size, names in SIZES.items() for name in names.split()}
 
-OVERRIDES: dict[str, dict[str, Any]] = {}
+OVERRIDES: dict[str, dict[str, Any]] = {
+    "CohereCompassTextConfig": {},
+    "GPTNeoConfig": {"attention_types": [[["global", "local"], 2]]},
+    "MiniCPM3Config": {"num_key_value_heads": 4},
+    "YoutuConfig": {"num_key_value_heads": 4},
+    "MinistralConfig": {"head_dim": 8},
+    "HunYuanDenseV1Config": {"head_dim": 8},
+    "HunYuanMoEV1Config": {"head_dim": 8},
+    "NemotronConfig": {"num_key_value_heads": 2},
+    "ReformerConfig": {"axial_pos_shape": [16, 10], "axial_pos_embds_dim": [16, 16]},
+    "XmodConfig": {"default_language": "en_XX"},
+    "ZayaConfig": {"num_experts_per_tok": 1},
+    "Mamba2Config": {"num_heads": 8, "head_dim": 8},
+}
 """Config class -> fields that it needs beside those of `FIELDS`."""
-
-
-def default(config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
-    return config_class()
 
 
 def tiny_fields(config: PreTrainedConfig) -> dict[str, Any]:
@@ -65,25 +74,26 @@ def tiny_fields(config: PreTrainedConfig) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in vars(config).items():
         if isinstance(value, PreTrainedConfig):
-            fields[name] = tiny_fields(value) | OVERRIDES.get(type(value).__name__, {})
+            fields[name] = tiny_fields(value)
         elif name in FIELDS and isinstance(value, int | float) and not isinstance(value, bool):
             fields[name] = FIELDS[name]
-        elif name.endswith("token_id") and isinstance(value, int):
-            fields[name] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}.get(name, VOCAB - 1)
-        elif name.endswith("token_index") and isinstance(value, int):
-            fields[name] = VOCAB - 1
+        elif name.endswith(("token_id", "token_index")) and isinstance(value, int):
+            fields[name] = SPECIAL.get(name, VOCAB - 1)
+    if getattr(config, "kv_lora_rank", None):  # latent attention: keys and values have as many heads as queries
+        fields |= {k: 4 for k in ("num_key_value_heads", "swa_num_key_value_heads") if k in fields}
     if hasattr(config, "is_decoder"):
         fields["is_decoder"] = True
-    return fields
+    return fields | OVERRIDES.get(type(config).__name__, {})
 
 
 def tiny_config(config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
-    own = OVERRIDES.get(config_class.__name__, {})
-    fields = {**tiny_fields(default(config_class)), **own}
-    return config_class(**{k: v for k, v in fields.items() if v is not Ellipsis})
+    return config_class(**tiny_fields(config_class()))
 
 
-def build(config_class: type[PreTrainedConfig], model_class: type[PreTrainedModel]) -> PreTrainedModel:
+def build(
+    config_class: type[PreTrainedConfig], model_class: type[PreTrainedModel]
+) -> PreTrainedModel:
+    """Raises ValueError where the model is not tiny after all."""
     config = tiny_config(config_class)
     with torch.device("meta"):
         size = model_class._from_config(config).num_parameters()

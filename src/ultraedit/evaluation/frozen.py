@@ -77,11 +77,11 @@ class FrozenScorer:
         """See `Scorer.logprobs`."""
         return self.stack.head(states.to(self.stack.device)).float().log_softmax(-1).cpu()
 
-    def _trunk(self, pairs: Sequence[Pair], batch: Batch) -> Float[Tensor, "B L d"]:
+    def _trunk(self, pairs: Sequence[Pair], batch: Batch) -> Float[Tensor, "B L *d"]:
         mask = batch.mask
         if pairs[0] in self._kept:
             rows = [self._kept[p] for p in pairs]
-            hidden = rows[0].new_zeros(*mask.shape, rows[0].shape[-1])
+            hidden = rows[0].new_zeros(*mask.shape, *rows[0].shape[1:])
             hidden[mask] = torch.cat(rows)
             return hidden
         hidden = self.stack.trunk(batch)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import SHARED_LEAST, Batch
-from ultraedit.model.cache import PrefixCache
 from ultraedit.model.context import context_length
 
 if TYPE_CHECKING:
@@ -41,24 +40,22 @@ def check(stack: Stack) -> None:
     whole = _whole(stack, stack.batch(pairs, range(2)))
     if not _rows_alone_agree(stack, whole, pairs):
         raise ModelError(f"{name} {_what_it_is(stack, pairs)}, so it cannot be edited.")
-    try:
-        difference = _difference(stack, pairs)
-    except FAILURES as error:
-        raise ModelError(f"{name} {_why_not_in_parts(stack, pairs)}.") from error
-    if difference is not None:
+    wrong = _wrong(stack, pairs)
+    if wrong is not None:
+        # blocks that keep other things than keys and values (state-space, linear attention, an index of tokens)
+        stack.cached, stack.share = False, 0
+        wrong = _wrong(stack, pairs)
+    if wrong is not None:
         raise ModelError(
-            f"{name} {_why_not_in_parts(stack, pairs)}: its logits are then others, by up to {difference:.3g}."
+            f"{name} cannot be run in parts, as editing needs, because it does more between its blocks than hand "
+            f"hidden states on{wrong}."
         )
     longest = len(begin) + max(len(p) + len(t) for p, t in pairs)
-    if longest > context_length(stack.model):
+    if stack.share and (
+        longest > context_length(stack.model)
+        or _wrong(stack, [([*begin, *prompt], target) for prompt, target in pairs]) is not None
+    ):
         stack.share = 0
-        return
-    try:
-        difference = _difference(stack, [([*begin, *prompt], target) for prompt, target in pairs])
-    except FAILURES:
-        stack.share = 0
-    else:
-        stack.share = stack.share if difference is None else 0
 
 
 def _whole(stack: Stack, batch: Batch) -> Float[Tensor, "B T vocab"]:
@@ -71,11 +68,15 @@ def _whole(stack: Stack, batch: Batch) -> Float[Tensor, "B T vocab"]:
     ).logits[:, batch.prefix_ids.shape[1] :]
 
 
-def _difference(stack: Stack, pairs: Pairs) -> float | None:
-    """By how much the split run's logits are others than the model's own; None where they agree."""
+def _wrong(stack: Stack, pairs: Pairs) -> str | None:
+    """What is wrong with running these in parts; None where it gives the model's own logits."""
     batch = stack.batch(pairs, range(len(pairs)))
-    split = stack.head(stack.top(batch, stack.trunk(batch))[batch.answers])
-    return _apart(split, _whole(stack, batch)[batch.answers])
+    try:
+        split = stack.head(stack.top(batch, stack.trunk(batch))[batch.answers])
+        difference = _apart(split, _whole(stack, batch)[batch.answers])
+    except FAILURES:
+        return ""
+    return None if difference is None else f": its logits are then others, by up to {difference:.3g}"
 
 
 def _apart(found: Tensor, wanted: Tensor) -> float | None:
@@ -112,23 +113,3 @@ def _what_it_is(stack: Stack, pairs: Pairs) -> str:
     if _apart(_whole(stack, one)[0, -1], _alone(stack, [*prompt, *pairs[0][1][:-1]])[-1]) is not None:
         return "counts positions in its own way and gives other logits where they are given to it"
     return "gives other logits for a text that is padded to the length of its batch, because it counts positions by column"
-
-
-def _why_not_in_parts(stack: Stack, pairs: Pairs) -> str:
-    """Why a model that is right as a whole is wrong in parts."""
-    cannot = "cannot be run in parts, as editing needs"
-    ids = torch.tensor([pairs[0][0]], device=stack.device)
-    cache = PrefixCache(stack.decoder.config)
-    try:
-        stack.decoder(input_ids=ids, past_key_values=cache, use_cache=True)
-    except FAILURES:
-        return f"{cannot}, because it does not run with a cache of keys and values"
-    without = [i for i in range(len(stack.blocks)) if i not in cache.states]
-    if without:
-        return (
-            f"{cannot}, because {len(without)} of its {len(stack.blocks)} blocks (the first is block {without[0]}) keep "
-            "other things than keys and values: state-space, linear-attention, convolution or recurrent blocks"
-        )
-    return f"{cannot}, because it does more between its blocks than hand one hidden state on"
-
-

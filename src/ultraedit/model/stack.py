@@ -49,6 +49,9 @@ class Stack:
         self.decoder = structure.decoder
         self.blocks = structure.blocks
         self.first = first
+        self.cached = True
+        """Whether the prefix columns are run apart and handed on as keys and values.  `check` takes it back for
+        families with blocks that keep other things: they run all columns together."""
         self._tuples = self._blocks_return_tuples()
         self._shared: Shared | None = None
         window = getattr(self.decoder.config, "sliding_window", None)
@@ -85,12 +88,12 @@ class Stack:
 
     # -- the three parts -------------------------------------------------------------------------
 
-    def trunk(self, batch: Batch) -> Float[Tensor, "B C d"]:
+    def trunk(self, batch: Batch) -> Float[Tensor, "B C *d"]:
         """Input of block `first` for all C = P+T columns (0 where the batch is padded)."""
         return self.trunks([batch])[0]
 
     @torch.no_grad()
-    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ d"]]:
+    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ *d"]]:
         """`trunk` of each batch.
 
         Blocks from `first` on are not run.  The rows of all batches are run left-aligned, those of like length
@@ -125,20 +128,22 @@ class Stack:
                 packed[row, place] = ids[cell]
                 self._decode(packed, cache=self._begun(shared, len(packed)))
                 hidden = kept.pop()
-                if flat is None:
-                    flat = hidden.new_zeros(len(ids), hidden.shape[-1])
+                if flat is None:  # a token has one vector, or several (hyper-connections)
+                    flat = hidden.new_zeros(len(ids), *hidden.shape[2:])
                 flat[cell] = hidden[row, place]
         assert flat is not None  # batches have rows
         parts = zip(batches, flat.split([b.mask.numel() for b in batches]), strict=True)
-        found = [part.view(*b.mask.shape, -1) for b, part in parts]
+        found = [part.view(*b.mask.shape, *part.shape[1:]) for b, part in parts]
         if shared is not None:
             for out in found:
                 out[:, : len(begin)] = shared.hidden
         return found
 
     @torch.no_grad()
-    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
+    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C *d"]) -> Prefix:
         """What the answer columns read of the prefix columns in the top blocks, under the weights of now."""
+        if not self.cached:
+            return {}
         B, P = len(batch.rows), batch.prefix_ids.shape[1]
         L = len(batch.shared) if B > 1 else 0  # one row has nobody to share with
         once = self._prefix(batch, trunk, slice(0, 1), slice(0, L), {}) if L else {}
@@ -157,7 +162,7 @@ class Stack:
     def _prefix(
         self,
         batch: Batch,
-        trunk: Float[Tensor, "B C d"],
+        trunk: Float[Tensor, "B C *d"],
         rows: slice,
         columns: slice,
         before: Prefix,
@@ -177,7 +182,7 @@ class Stack:
         return {i: states for i, states in cache.states.items() if i >= self.first}
 
     def top(
-        self, batch: Batch, trunk: Float[Tensor, "B C d"], prefix: Prefix | None = None
+        self, batch: Batch, trunk: Float[Tensor, "B C *d"], prefix: Prefix | None = None
     ) -> Float[Tensor, "B T d_head"]:
         """What the head reads in the answer columns: hidden states after the last block and its norm.
 
@@ -185,6 +190,9 @@ class Stack:
         the caller has it enabled.
         """
         P = batch.prefix_ids.shape[1]
+        if not self.cached:
+            hidden = self._run_top(batch.ids, trunk, batch.mask, batch.positions, None)
+            return hidden[:, P:]
         states = self.prefix(batch, trunk) if prefix is None else prefix
         cache = DynamicCache(config=self.decoder.config)
         with torch.no_grad():
@@ -193,6 +201,11 @@ class Stack:
             return self._run_top(
                 batch.suffix_ids, trunk[:, P:], batch.mask, batch.positions[:, P:], cache
             )
+
+    def suffix(self, batch: Batch) -> tuple[int, int]:
+        """The first suffix column among those that the top blocks run with gradient, and how many they are."""
+        P, T = batch.prefix_ids.shape[1], batch.suffix_ids.shape[1]
+        return (0, T) if self.cached else (P, P + T)
 
     def head(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
         """Logits of hidden states, with the family's own scaling, bias and soft cap."""
@@ -225,7 +238,12 @@ class Stack:
         return out.last_hidden_state
 
     def _run_top(
-        self, ids: Tensor, hidden: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
+        self,
+        ids: Tensor,
+        hidden: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        cache: DynamicCache | None,
     ) -> Tensor:
         if self.first == 0:
             return self._decode(ids, mask, positions, cache)

@@ -76,7 +76,7 @@ class TrunkCache:
     def forget_prefixes(self) -> None:
         self._prefixes.clear()
 
-    def get(self, index: int) -> Float[Tensor, "B C d"]:
+    def get(self, index: int) -> Float[Tensor, "B C *d"]:
         if index >= len(self._kept):
             return self.stack.trunk(self.batches[index])
         rows = self.rows[index]
@@ -108,7 +108,7 @@ def trace(
     stack: Stack,
     weights: Sequence[EditedWeight],
     batch: Batch,
-    trunk: Float[Tensor, "B C d"],
+    trunk: Float[Tensor, "B C *d"],
     loss: LossKind | None,
     prefix: Prefix | None = None,
 ) -> Trace:
@@ -140,19 +140,21 @@ def trace(
         grads: tuple[Tensor, ...] = ()
         if slope is not None:
             raw = torch.autograd.grad(hidden, [outputs[i] for i in range(len(weights))], slope)
-            grads = tuple(_at(g, batch).float() for g in raw)
+            grads = tuple(_at(g, stack, batch).float() for g in raw)
     return Trace(
         owner=batch.rows.to(labels.device)[batch.edited[0]],
-        keys=tuple(_at(inputs[i], batch).float() for i in range(len(weights))),
+        keys=tuple(_at(inputs[i], stack, batch).float() for i in range(len(weights))),
         grads=grads,
         log_probs=log_probs,
         hits=hits,
     )
 
 
-def _at(x: Tensor, batch: Batch) -> Float[Tensor, "n d"]:
-    """The edited tokens' rows of a suffix-shaped x."""
-    return _cells_of(x, *batch.edited, batch.suffix_ids.shape[1])
+def _at(x: Tensor, stack: Stack, batch: Batch) -> Float[Tensor, "n d"]:
+    """The edited tokens' rows of an x that has the columns the top blocks run."""
+    row, column = batch.edited
+    begin, width = stack.suffix(batch)
+    return _cells_of(x, row, column + begin if begin else column, width)
 
 
 def _cells_of(x: Tensor, row: Tensor, column: Tensor, width: int) -> Float[Tensor, "n d"]:

@@ -81,12 +81,12 @@ class _PlannedStack(Stack):
 
     memory: LiveBytes
 
-    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ d"]]:
+    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ *d"]]:
         out = super().trunks(batches)
         self.memory.assign("trunk cache", *out)
         return out
 
-    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
+    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C *d"]) -> Prefix:
         out = super().prefix(batch, trunk)
         self.memory.assign("trunk cache", *(x for pair in out.values() for x in pair))
         return out
