@@ -387,9 +387,7 @@ class Editor:
         with self._held():
             for w in self.weights:
                 w.set_shift(torch.zeros_like(w.shift))
-            self.statistics = Statistics.empty(
-                self.weights, self.engine.calibration, self.method
-            )
+            self.statistics = Statistics.empty(self.weights, self.engine.calibration, self.method)
         self.edits = self.turns = 0
 
     def notes(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether a model can be run in parts at all, and if not, what it is: one sentence, without anybody's attribute names."""
+"""Whether a model can be run in parts at all, and if not, what it is, in one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
 
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import SHARED_LEAST, Batch
@@ -37,9 +36,13 @@ def check(stack: Stack) -> None:
     pairs = [(draw[:5], draw[5:7]), (draw[7:9], draw[9:10])]
     begin = draw[10:]
     name = type(stack.model).__name__
-    whole = _whole(stack, stack.batch(pairs, range(2)))
-    if not _rows_alone_agree(stack, whole, pairs):
-        raise ModelError(f"{name} {_what_it_is(stack, pairs)}, so it cannot be edited.")
+    longest = len(begin) + max(len(p) + len(t) for p, t in pairs)
+    roomy = longest <= context_length(stack.model)
+    long = [([*begin, *prompt], target) for prompt, target in pairs] if roomy else pairs
+    if not _rows_alone_agree(stack, [long[0], pairs[1]]):
+        raise ModelError(
+            f"{name} {_what_it_is(stack, [long[0], pairs[1]])}, so it cannot be edited."
+        )
     wrong = _wrong(stack, pairs)
     if wrong is not None:
         # blocks that keep other things than keys and values (state-space, linear attention, an index of tokens)
@@ -50,11 +53,7 @@ def check(stack: Stack) -> None:
             f"{name} cannot be run in parts, as editing needs, because it does more between its blocks than hand "
             f"hidden states on{wrong}."
         )
-    longest = len(begin) + max(len(p) + len(t) for p, t in pairs)
-    if stack.share and (
-        longest > context_length(stack.model)
-        or _wrong(stack, [([*begin, *prompt], target) for prompt, target in pairs]) is not None
-    ):
+    if not roomy or (stack.share and _wrong(stack, long) is not None):
         stack.share = 0
 
 
@@ -73,13 +72,16 @@ def _wrong(stack: Stack, pairs: Pairs) -> str | None:
     batch = stack.batch(pairs, range(len(pairs)))
     try:
         split = stack.head(stack.top(batch, stack.trunk(batch))[batch.answers])
-        difference = _apart(split, _whole(stack, batch)[batch.answers])
+        difference = apart(split, _whole(stack, batch)[batch.answers])
     except FAILURES:
         return ""
-    return None if difference is None else f": its logits are then others, by up to {difference:.3g}"
+    return (
+        None if difference is None else f": its logits are then others, by up to {difference:.3g}"
+    )
 
 
-def _apart(found: Tensor, wanted: Tensor) -> float | None:
+def apart(found: Tensor, wanted: Tensor) -> float | None:
+    """The largest difference, where it is more than rounding."""
     spread = float(wanted.float().std()) + 1e-6
     error = float((found.float() - wanted.float()).abs().max())
     tolerance = 0.2 if wanted.dtype in (torch.bfloat16, torch.float16) else 2e-3
@@ -92,24 +94,25 @@ def _alone(stack: Stack, ids: Sequence[int]) -> Float[Tensor, "C vocab"]:
     return stack.model(input_ids=row, use_cache=False).logits[0]
 
 
-def _rows_alone_agree(stack: Stack, whole: Tensor, pairs: Pairs) -> bool:
+def _rows_alone_agree(stack: Stack, pairs: Pairs) -> bool:
     """Whether a padded batch with its positions written down gives what each text gives alone."""
+    whole = _whole(stack, stack.batch(pairs, range(len(pairs))))
     for row, (prompt, target) in zip(whole, pairs, strict=True):
         alone = _alone(stack, [*prompt, *target[:-1]])
-        if _apart(row[-1], alone[-1]) is not None:
+        if apart(row[-1], alone[-1]) is not None:
             return False
     return True
 
 
 def _what_it_is(stack: Stack, pairs: Pairs) -> str:
     """Why a batch gives other logits than its texts alone."""
-    prompt = pairs[0][0]
-    if _apart(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2]) is not None:
+    prompt, target = pairs[0]
+    if apart(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2]) is not None:
         return (
             "is no causal language model: what it says of a token depends on the tokens behind it (a BERT kind "
             "needs is_decoder=True in its config)"
         )
-    one = stack.batch(pairs[:1], [0])
-    if _apart(_whole(stack, one)[0, -1], _alone(stack, [*prompt, *pairs[0][1][:-1]])[-1]) is not None:
+    given = _whole(stack, stack.batch(pairs[:1], [0]))[0, -1]
+    if apart(given, _alone(stack, [*prompt, *target[:-1]])[-1]) is not None:
         return "counts positions in its own way and gives other logits where they are given to it"
-    return "gives other logits for a text that is padded to the length of its batch, because it counts positions by column"
+    return "gives other logits for a text that is padded to the length of its batch, because it counts by column"

@@ -24,9 +24,7 @@ SENTINEL = 10**9
 """From here on a tokenizer's `model_max_length` says that nobody set it."""
 
 
-def context_length(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None
-) -> int:
+def context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None) -> int:
     """Tokens that prompt and answer may have together; UNLIMITED where neither config nor tokenizer names a limit."""
     config = decoder_of(model).config
     for field in FIELDS:

@@ -8,7 +8,6 @@ run.
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 import torch

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.model.context import context_length
 from ultraedit.model.find import decoder_of
+from ultraedit.model.keeps import new_cache
 from ultraedit.model.replace import head_logits
 from ultraedit.model.steady import steady
 from ultraedit.model.text import Form, encode_prompt
@@ -72,7 +73,7 @@ def _greedy_batch(
     ids, mask = ids.to(device), mask.to(device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     decoder = decoder_of(model)
-    cache = DynamicCache(config=decoder.config)
+    cache = new_cache(model)
     out: list[list[int]] = [[] for _ in prompts]
     running = [True] * len(prompts)
     for _ in range(max_new_tokens):
@@ -81,7 +82,7 @@ def _greedy_batch(
             attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
-            use_cache=True,
+            use_cache=cache is not None,
         ).last_hidden_state
         chosen = head_logits(model, hidden[:, -1]).argmax(-1)
         for i, token in enumerate(chosen.tolist()):
@@ -91,9 +92,13 @@ def _greedy_batch(
                 out[i].append(token)
         if not any(running):
             break
-        ids = chosen[:, None]
         mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], 1)
-        positions = positions[:, -1:] + 1
+        if cache is None:
+            ids = torch.cat([ids, chosen[:, None]], 1)
+            positions = torch.cat([positions, positions[:, -1:] + 1], 1)
+        else:
+            ids = chosen[:, None]
+            positions = positions[:, -1:] + 1
     return out
 
 

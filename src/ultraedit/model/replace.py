@@ -1,4 +1,4 @@
-"""Other `forward`s for some modules of a live model, for as long as a block of code runs, and the head alone that way."""
+"""Other `forward`s for some modules of a live model while a block of code runs, and the head alone in that way."""
 
 from __future__ import annotations
 

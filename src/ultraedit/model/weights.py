@@ -159,7 +159,9 @@ def _require_plain(name: str, module: nn.Module) -> None:
     """Raise ModelError for a weight that cannot be written in place, or whose writing would not last."""
     weight = module.weight
     if not isinstance(weight, Tensor):  # packed by torch's own quantisation
-        raise ModelError(f"'{name}' is quantised and cannot be edited; leave it out of quantisation.")
+        raise ModelError(
+            f"'{name}' is quantised and cannot be edited; leave it out of quantisation."
+        )
     if weight.is_meta:
         raise ModelError(
             f"'{name}' is not in memory (its weight is on the meta device, where accelerate leaves what it offloads); "
