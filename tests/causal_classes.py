@@ -14,7 +14,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from tiny import CONTEXT, SPECIAL, VOCAB
 
-LARGEST = 3_000_000
+LARGEST = 5_000_000
 """Parameters of the largest model that is built: beyond, a size field was not made small."""
 
 SIZES: dict[Any, str] = {
@@ -52,21 +52,54 @@ SIZES: dict[Any, str] = {
 }
 FIELDS: dict[str, Any] = {name: size for size, names in SIZES.items() for name in names.split()}
 
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+HYBRID = ["linear_attention", "full_attention"] * 2
 OVERRIDES: dict[str, dict[str, Any]] = {
-    "CohereCompassTextConfig": {},
+    "BailingHybridConfig": {"layer_group_size": 2},
+    "BambaConfig": {"attn_layer_indices": [1, 3]},
+    "BltConfig": {"encoder_hash_byte_group_vocab": 100},
+    "CohereCompassTextConfig": {"rope_parameters": {"full_attention": ROPE}},
+    "DbrxConfig": {"attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2}},
+    "DeepseekV2Config": {"num_experts_per_tok": 2},
+    "Dots1Config": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
     "GPTNeoConfig": {"attention_types": [[["global", "local"], 2]]},
-    "MiniCPM3Config": {"num_key_value_heads": 4},
-    "YoutuConfig": {"num_key_value_heads": 4},
-    "MinistralConfig": {"head_dim": 8},
+    "Gemma3nTextConfig": {"num_kv_shared_layers": 1, "layer_types": ["sliding_attention"] * 4},
+    "Gemma4AssistantConfig": {},
+    "GraniteMoeHybridConfig": {"layer_types": ["mamba", "attention"] * 2},
     "HunYuanDenseV1Config": {"head_dim": 8},
     "HunYuanMoEV1Config": {"head_dim": 8},
+    "JambaConfig": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "KimiLinearConfig": {"layer_types": HYBRID},
+    "Lfm2MoeConfig": {"layer_types": ["conv", "full_attention"] * 2},
+    "Mamba2Config": {"num_heads": 8, "head_dim": 8},
+    "MiniCPM3Config": {"num_key_value_heads": 4},
+    "MinistralConfig": {"head_dim": 8},
+    # its blocks attend to the whole text and its cache to a window, so a text must fit into that
+    "MoshiConfig": {"sliding_window": CONTEXT},
     "NemotronConfig": {"num_key_value_heads": 2},
+    "NemotronHConfig": {"n_groups": 2},
     "ReformerConfig": {"axial_pos_shape": [16, 10], "axial_pos_embds_dim": [16, 16]},
     "XmodConfig": {"default_language": "en_XX"},
+    "YoutuConfig": {"num_key_value_heads": 4},
+    "Zamba2Config": {"layers_block_type": ["mamba", "hybrid"] * 2},
+    "ZambaConfig": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "ZayaConfig": {"num_experts_per_tok": 1},
-    "Mamba2Config": {"num_heads": 8, "head_dim": 8},
 }
 """Config class -> fields that it needs beside those of `FIELDS`."""
+
+
+NOT_TINY: dict[str, str] = {
+    "Dots3NoteConfig": "per_layer_config",
+    "Dots3NoteTextConfig": "parameters",
+    "Gemma3nConfig": "timm",
+    "Gemma3nTextConfig": "parameters",
+    "Gemma4AssistantConfig": "hidden_size_per_layer_input",
+    "Gemma4UnifiedAssistantConfig": "layer types producing a cache",
+    "Qwen4ExpConfig": "NoneType",
+    "Qwen4ExpTextConfig": "NoneType",
+    "ZambaConfig": "tie_weights_keys",
+}
+"""Config class -> what its own code says against being built as small as the others."""
 
 
 def tiny_fields(config: PreTrainedConfig) -> dict[str, Any]:
@@ -79,22 +112,28 @@ def tiny_fields(config: PreTrainedConfig) -> dict[str, Any]:
             fields[name] = FIELDS[name]
         elif name.endswith(("token_id", "token_index")) and isinstance(value, int):
             fields[name] = SPECIAL.get(name, VOCAB - 1)
-    if getattr(config, "kv_lora_rank", None):  # latent attention: keys and values have as many heads as queries
+    if "kv_lora_rank" in fields:  # latent attention: keys and values have as many heads as queries
         fields |= {k: 4 for k in ("num_key_value_heads", "swa_num_key_value_heads") if k in fields}
     if hasattr(config, "is_decoder"):
         fields["is_decoder"] = True
     return fields | OVERRIDES.get(type(config).__name__, {})
 
 
-def tiny_config(config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
-    return config_class(**tiny_fields(config_class()))
+def tiny_config(
+    config_class: type[PreTrainedConfig], model_class: type[PreTrainedModel]
+) -> PreTrainedConfig:
+    """Of the class that the model takes: the part for text, where a config has several parts."""
+    config = config_class(**tiny_fields(config_class()))
+    if isinstance(config, model_class.config_class or PreTrainedConfig):
+        return config
+    return config.get_text_config(decoder=True)
 
 
 def build(
     config_class: type[PreTrainedConfig], model_class: type[PreTrainedModel]
 ) -> PreTrainedModel:
     """Raises ValueError where the model is not tiny after all."""
-    config = tiny_config(config_class)
+    config = tiny_config(config_class, model_class)
     with torch.device("meta"):
         size = model_class._from_config(config).num_parameters()
     if size > LARGEST:

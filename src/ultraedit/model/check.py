@@ -33,16 +33,15 @@ def check(stack: Stack) -> None:
     vocab = int(embeddings.weight.shape[0])  # type: ignore[union-attr]
     generator = torch.Generator().manual_seed(0)
     draw = torch.randint(0, vocab, (SHARED_LEAST + 10,), generator=generator).tolist()
-    pairs = [(draw[:5], draw[5:7]), (draw[7:9], draw[9:10])]
-    begin = draw[10:]
+    begin, pairs = draw[10:], [(draw[:5], draw[5:7]), (draw[7:9], draw[9:10])]
+    shared = [([*begin, *prompt], target) for prompt, target in pairs]
     name = type(stack.model).__name__
-    longest = len(begin) + max(len(p) + len(t) for p, t in pairs)
-    roomy = longest <= context_length(stack.model)
-    long = [([*begin, *prompt], target) for prompt, target in pairs] if roomy else pairs
-    if not _rows_alone_agree(stack, [long[0], pairs[1]]):
-        raise ModelError(
-            f"{name} {_what_it_is(stack, [long[0], pairs[1]])}, so it cannot be edited."
-        )
+    if max(len(p) + len(t) for p, t in shared) > context_length(stack.model):
+        stack.share = 0
+    else:  # longer rows find more: a family may count in fours
+        pairs = [shared[0], (draw[1:10], draw[10:11])]
+    if not _rows_alone_agree(stack, pairs):
+        raise ModelError(f"{name} {_what_it_is(stack, pairs)}, so it cannot be edited.")
     wrong = _wrong(stack, pairs)
     if wrong is not None:
         # blocks that keep other things than keys and values (state-space, linear attention, an index of tokens)
@@ -53,7 +52,7 @@ def check(stack: Stack) -> None:
             f"{name} cannot be run in parts, as editing needs, because it does more between its blocks than hand "
             f"hidden states on{wrong}."
         )
-    if not roomy or (stack.share and _wrong(stack, long) is not None):
+    if stack.share and _wrong(stack, shared) is not None:
         stack.share = 0
 
 

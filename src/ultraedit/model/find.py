@@ -64,9 +64,10 @@ def linear_shape(module: nn.Module) -> tuple[int, int] | None:
 def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
     """The part of a model between its token ids and its head."""
     found = model.get_decoder()
-    if found is not model or not hasattr(model, "lm_head"):
+    if isinstance(found, PreTrainedModel) and (found is not model or not hasattr(model, "lm_head")):
         return found
-    # a class whose `base_model_prefix` names nothing (Llama4ForCausalLM) is handed back whole
+    # a class whose `base_model_prefix` names nothing (Llama4ForCausalLM) is handed back whole, and one that calls its
+    # head `decoder` (ModernBertDecoderForCausalLM) hands that back
     inner = [m for m in model.children() if isinstance(m, PreTrainedModel)]
     return inner[0] if len(inner) == 1 else found
 
@@ -175,7 +176,7 @@ def _why_no_mlp(blocks: nn.ModuleList) -> str:
         (n for n, p in blocks[0].named_parameters() if p.ndim == 3 and min(p.shape) > 1), None
     )
     if packed is not None:
-        why += f", and the block is a mixture of experts, held as one tensor ('{packed}'), which this version leaves"
+        why += f", and its experts are packed into one tensor ('{packed}'), which this version does not edit"
     return why
 
 

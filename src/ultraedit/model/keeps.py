@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -26,11 +27,13 @@ _known: WeakKeyDictionary[PreTrainedModel, Kept] = WeakKeyDictionary()
 
 
 def kept(model: PreTrainedModel) -> Kept:
-    """Keys and values as the cache's own layers say; else by trying, once a model, whether steps with the cache give
-    what a run of all tokens gives."""
+    """Keys and values where the cache's own layers say so; else by trying, once a model: do steps with the cache give
+    what a run of all tokens gives?"""
     if model not in _known:
-        layers = DynamicCache(config=decoder_of(model).config).layers
-        plain = all(type(layer) in PLAIN for layer in layers)
+        decoder = decoder_of(model)
+        layers = DynamicCache(config=decoder.config).layers
+        takes = "past_key_values" in inspect.signature(decoder.forward).parameters
+        plain = takes and all(type(layer) in PLAIN for layer in layers)
         _known[model] = (
             "keys and values" if plain else "other" if _steps_agree(model) else "nothing"
         )

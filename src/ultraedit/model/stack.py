@@ -52,7 +52,8 @@ class Stack:
         self.cached = True
         """Whether the prefix columns are run apart and handed on as keys and values.  `check` takes it back for
         families with blocks that keep other things: they run all columns together."""
-        self._tuples = self._blocks_return_tuples()
+        self.lengths = self._lengths_of_results()
+        """Per block how long the tuple is that it returns; None where it returns the hidden states bare."""
         self._shared: Shared | None = None
         window = getattr(self.decoder.config, "sliding_window", None)
         self.share = 0 if first == 0 else int(window or 2**62)
@@ -300,39 +301,51 @@ class Stack:
 
     @contextmanager
     def _stubbed(self, stubs: dict[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-        def stub(run: Callable[[Tensor], Tensor]) -> Callable[..., object]:
+        def stub(index: int, run: Callable[[Tensor], Tensor]) -> Callable[..., object]:
             def forward(hidden_states: Tensor, *args: object, **kwargs: object) -> object:
-                out = run(hidden_states)
-                return (out,) if self._tuples else out
+                return as_result(run(hidden_states), self.lengths[index])
 
             return forward
 
-        with replaced_forwards({self.blocks[index]: stub(run) for index, run in stubs.items()}):
+        with replaced_forwards({self.blocks[i]: stub(i, run) for i, run in stubs.items()}):
             yield
 
     @torch.no_grad()
-    def _blocks_return_tuples(self) -> bool:
-        """Whether this family's blocks return (hidden, ...) or hidden; seen by running one token."""
-        seen: list[bool] = []
-        handle = self.blocks[0].register_forward_hook(
-            lambda module, args, out: seen.append(isinstance(out, tuple))
-        )
+    def _lengths_of_results(self) -> list[int | None]:
+        """Seen by running one token."""
+        seen: dict[int, int | None] = {}
+
+        def look(index: int) -> Callable[..., None]:
+            def hook(module: object, args: object, out: object) -> None:
+                seen[index] = len(out) if isinstance(out, tuple | list) else None
+
+            return hook
+
         name = type(self.model).__name__
+        handles = [b.register_forward_hook(look(i)) for i, b in enumerate(self.blocks)]
         try:
             token = torch.zeros(1, 1, dtype=torch.long, device=self.device)
             self._decode(token)
         except FAILURES as error:
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            # a ValueError is what its authors have to say
+            why = f": {str(error).strip().splitlines()[0]}" if isinstance(error, ValueError) else ""
             raise ModelError(
-                f"{name} does not run on a text alone, before anything is edited: {why}."
+                f"{name} does not run on a token of text and nothing else, so it cannot be edited{why.rstrip('.')}."
             ) from error
         finally:
-            handle.remove()
-        if not seen:
+            for handle in handles:
+                handle.remove()
+        if self.first not in seen:
             raise ModelError(
-                f"{name} does not run its first block on text alone, so it cannot be split."
+                f"{name} does not run block {self.first} on text alone, so that cannot be edited; name modules of "
+                "other blocks."
             )
-        return seen[0]
+        return [seen.get(i) for i in range(len(self.blocks))]  # what is not run now never is
+
+
+def as_result(hidden: Tensor, length: int | None) -> object:
+    """Hidden states as a block returns them: bare, or first in a tuple of `length`."""
+    return hidden if length is None else (hidden, *[None] * (length - 1))
 
 
 def _places(

@@ -6,7 +6,7 @@ output and reaches only the answer columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ultraedit.core.labels import score_labels
+from ultraedit.errors import ModelError
 from ultraedit.model.batch import Batch, Cells
 from ultraedit.model.cache import Prefix
 from ultraedit.model.stack import Stack
@@ -134,6 +135,7 @@ def trace(
 
     with torch.set_grad_enabled(loss is not None), _hooks([w.module for w in weights], keep):
         hidden = stack.top(batch, trunk, prefix)[batch.answers]
+        _require_run(inputs, weights)
         labels = batch.labels[batch.answers]
         scale = {"sum": 1.0, "batch_mean": 1.0 / len(labels), None: None}[loss]
         log_probs, hits, slope = score_answers(stack, hidden.detach(), labels, scale)
@@ -148,6 +150,15 @@ def trace(
         log_probs=log_probs,
         hits=hits,
     )
+
+
+def _require_run(seen: Container[int], weights: Sequence[EditedWeight]) -> None:
+    for index, w in enumerate(weights):
+        if index not in seen:
+            raise ModelError(
+                f"'{w.name}' is not run on text (an expert that no token went to, or a part for images), so it cannot "
+                "be edited; name other modules."
+            )
 
 
 def _at(x: Tensor, stack: Stack, batch: Batch) -> Float[Tensor, "n d"]:
@@ -232,4 +243,5 @@ def text_keys(
 
         with _hooks([w.module for w in weights], make):  # right padding: causal attention masks it
             stack.decoder(input_ids=torch.tensor(padded).to(stack.device), use_cache=False)
+        _require_run(found, weights)
         yield [found[i] for i in range(len(weights))]

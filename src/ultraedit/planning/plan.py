@@ -23,7 +23,7 @@ from ultraedit.model.batch import Batch
 from ultraedit.model.cache import Prefix
 from ultraedit.model.find import Structure, find_structure
 from ultraedit.model.select import select_projections
-from ultraedit.model.stack import Stack
+from ultraedit.model.stack import Stack, as_result
 from ultraedit.model.trace import Trace, TrunkCache
 from ultraedit.model.weights import EditedWeight, edited_weights
 from ultraedit.planning.fourbit import quantise
@@ -163,7 +163,7 @@ def plan(
         with memory.part("activations and scratch"):
             stack = _PlannedStack(model, structure, first)
             stack.memory = memory
-            _pass_over_alike(structure, first, stack._tuples)
+            _pass_over_alike(structure, first, stack.lengths)
             memory.moment = "measuring text"
             calibration = measure(stack, weights, _windows(workload), method)
             _assign_metrics(memory, calibration.metrics)
@@ -184,10 +184,10 @@ def plan(
 class _PassedOver(nn.Module):
     """A frozen block that keeps its weights and hands its input on."""
 
-    def __init__(self, block: nn.Module, tuples: bool) -> None:
+    def __init__(self, block: nn.Module, length: int | None) -> None:
         super().__init__()
         self.block = block
-        self.tuples = tuples
+        self.length = length
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -196,17 +196,17 @@ class _PassedOver(nn.Module):
             return getattr(super().__getattr__("block"), name)  # what the decoder asks its blocks
 
     def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> object:
-        return (hidden_states,) if self.tuples else hidden_states
+        return as_result(hidden_states, self.length)
 
 
-def _pass_over_alike(structure: Structure, first: int, tuples: bool) -> None:
+def _pass_over_alike(structure: Structure, first: int, lengths: Sequence[int | None]) -> None:
     """Run the first two frozen blocks only: the others are like the second (the embeddings live on beside it), and
     each drops its scratch before the next begins.
 
     The peak stays what it is; a plan of a model with 60 blocks takes seconds.
     """
     for index in range(2, first):
-        structure.blocks[index] = _PassedOver(structure.blocks[index], tuples)
+        structure.blocks[index] = _PassedOver(structure.blocks[index], lengths[index])
 
 
 def _late_turn(
