@@ -8,6 +8,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 import causal_classes
 import tiny
+from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ModelError
 from ultraedit.model.generate import greedy_ids
@@ -98,7 +99,7 @@ def test_every_causal_class_edits_or_is_refused_in_one_sentence(
         assert not any(words in message for words in INTERNAL)
         return
     editor = Editor(model, byte_tokenizer, text=tiny.TEXT, format="raw", steps=2)
-    receipt = editor.edit("The mayor of Tasp is", "Ida")
+    receipt = editor.edit_turn([Record("The mayor of Tasp is", "Ida")]).receipts[0]
     assert receipt.probability_before < receipt.probability_after <= 1
     assert all(0 < moved < 1 for moved in receipt.moved.values())
     prompts = [byte_tokenizer(p)["input_ids"] for p in ("The mayor of Tasp is", "Bram")]

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 Pairs = Sequence[tuple[list[int], list[int]]]
 
+NOT_CAUSAL = (
+    "is no causal language model: what it says of a token depends on the tokens behind it (a BERT kind needs "
+    "is_decoder=True in its config)"
+)
+
 FAILURES = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 """What a family's own code throws where it is asked for what it cannot do."""
 
@@ -48,6 +53,8 @@ def check(stack: Stack) -> None:
         stack.cached, stack.share = False, 0
         wrong = _wrong(stack, pairs)
     if wrong is not None:
+        if not _causal(stack, pairs):
+            raise ModelError(f"{name} {NOT_CAUSAL}, so it cannot be edited.")
         raise ModelError(
             f"{name} cannot be run in parts, as editing needs, because it does more between its blocks than hand "
             f"hidden states on{wrong}."
@@ -105,13 +112,15 @@ def _rows_alone_agree(stack: Stack, pairs: Pairs) -> bool:
 
 def _what_it_is(stack: Stack, pairs: Pairs) -> str:
     """Why a batch gives other logits than its texts alone."""
+    if not _causal(stack, pairs):
+        return NOT_CAUSAL
     prompt, target = pairs[0]
-    if apart(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2]) is not None:
-        return (
-            "is no causal language model: what it says of a token depends on the tokens behind it (a BERT kind "
-            "needs is_decoder=True in its config)"
-        )
     given = _whole(stack, stack.batch(pairs[:1], [0]))[0, -1]
     if apart(given, _alone(stack, [*prompt, *target[:-1]])[-1]) is not None:
         return "counts positions in its own way and gives other logits where they are given to it"
     return "gives other logits for a text that is padded to the length of its batch, because it counts by column"
+
+
+def _causal(stack: Stack, pairs: Pairs) -> bool:
+    prompt = pairs[0][0]
+    return apart(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2]) is None

@@ -184,7 +184,22 @@ def _parent(name: str) -> str:
     return name.rpartition(".")[0]
 
 
+def _packed(model: PreTrainedModel) -> str | None:
+    """The first map whose weights are packed by a quantiser, and its class."""
+    for name, module in model.named_modules():
+        sizes = hasattr(module, "in_features") and hasattr(module, "out_features")
+        if sizes and not isinstance(module, nn.Linear) and not list(module.children()):
+            return f"'{name}' is a {type(module).__name__}"
+    return None
+
+
 def _unsupported(model: PreTrainedModel, why: str) -> ModelError:
+    packed = _packed(model)
+    if packed is not None:
+        return ModelError(
+            f"{type(model).__name__} cannot be edited as it is quantised: {packed}, which holds no plain weights; load "
+            "the unquantised checkpoint, or leave the projections to edit out of quantisation."
+        )
     shapes: dict[str, str] = {}
     for name, module in model.named_modules():
         if shape := linear_shape(module):

@@ -235,9 +235,13 @@ def text_keys(
             starts: int = len(chunk),
         ) -> Callable[..., None]:
             def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-                later = _cells_of(output, *where)[starts:]  # cells are listed column by column
-                size = float(torch.linalg.vector_norm(later, dtype=torch.float32))
-                found[index] = (_cells_of(args[0], *where).float(), size * size)
+                # detached: a user's hook may have made them want a gradient
+                later = _cells_of(output.detach(), *where)[
+                    starts:
+                ]  # cells are listed column by column
+                exact = torch.promote_types(later.dtype, torch.float32)
+                size = float(torch.linalg.vector_norm(later, dtype=exact))
+                found[index] = (_cells_of(args[0].detach(), *where).float(), size * size)
 
             return hook
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from torch import nn
 from transformers import PreTrainedModel
 
 from ultraedit.errors import ModelError
@@ -12,13 +13,13 @@ from ultraedit.model.find import decoder_of
 from ultraedit.model.weights import EditedWeight
 
 
-def usable(model: PreTrainedModel) -> PreTrainedModel:
+def usable(given: nn.Module) -> PreTrainedModel:
     """The model itself where it is wrapped by `torch.compile`, which shares its weights.
 
     Raises ModelError for an encoder-decoder, a model without a head, and one whose weights are not in memory or can
     have no gradient.
     """
-    model = cast(PreTrainedModel, getattr(model, "_orig_mod", model))
+    model = cast(PreTrainedModel, getattr(given, "_orig_mod", given))
     name = type(model).__name__
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelError(

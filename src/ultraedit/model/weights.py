@@ -33,7 +33,6 @@ class EditedWeight:
         self.module = module
         self.transposed = is_transposed(module)
         parameter = self.parameter
-        _require_plain(projection.name, module)
         self.original = parameter.detach().clone()
         self.shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
 
@@ -209,6 +208,7 @@ def edited_weights(
     made = []
     for projection in projections:
         module = model.get_submodule(projection.name)
+        _require_plain(projection.name, module)
         shared = [n for n in owners[id(module.weight)] if n != projection.name]
         if shared:
             raise ModelError(
