@@ -65,7 +65,7 @@ REFUSED: dict[str, str] = {
     "XLMConfig": NO_MLP,
     "XLMRobertaConfig": POSITIONS,
     "XLMRobertaXLConfig": POSITIONS,
-    "XLNetConfig": BETWEEN,
+    "XLNetConfig": "is no causal language model",
     "XmodConfig": POSITIONS,
     "Zamba2Config": NO_MLP,
     "ZayaConfig": EXPERTS,

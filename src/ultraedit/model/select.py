@@ -83,7 +83,9 @@ def _by_pattern(
             found = True
             chosen[name] = known.get(name) or Projection(name, block, "other", *shape)
         if not found:
-            examples = ", ".join(p.name for p in structure.projections[-3:])
+            inside = [n for n, m in model.named_modules() if linear_shape(m)]
+            inside = [n for n in inside if _block_index(n, structure) is not None]
+            examples = ", ".join([p.name for p in structure.projections[-3:]] or inside[-3:])
             raise ModelError(
                 f"no linear map inside the blocks matches '{pattern}'; names look like {examples}."
             )
