@@ -18,7 +18,7 @@ from ultraedit.editing.assemble import assemble, check_record, room_to_answer, w
 from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.method import MICRO_BATCH, Method, method
-from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.receipt import Answer, EditSummary, Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Calibration, Statistics, Turn, TurnEngine
@@ -45,32 +45,11 @@ BEFORE_TOKENS = 16
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The model's greedy answer, and the unedited model's beside it if asked for."""
-
-    edited: str
-    original: str | None = None
-
-
-@dataclass(frozen=True)
 class WrittenTurn:
     """One acknowledged turn: receipts in the order of its records, and the exact low-rank updates."""
 
     receipts: tuple[Receipt, ...]
     turn: Turn
-
-
-@dataclass(frozen=True)
-class EditSummary:
-    """What a stream did.  `edits` counts every record that came in; none is ever dropped."""
-
-    edits: int
-    learned: int
-    superseded: int
-    turns: int
-    seconds: float
-    mean_probability_before: float
-    mean_probability_after: float
 
 
 class Editor:
