@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import Literal
+from typing import Literal, cast
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
@@ -55,7 +56,7 @@ def _steps_agree(model: PreTrainedModel) -> bool:
 
 def _agree(model: PreTrainedModel, padded: int) -> bool:
     decoder = decoder_of(model)
-    weight = model.get_input_embeddings().weight
+    weight = cast(Tensor, model.get_input_embeddings().weight)
     columns = min(COLUMNS, context_length(model))
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, weight.shape[0], (2, columns), generator=generator).to(weight.device)

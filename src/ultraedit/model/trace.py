@@ -200,7 +200,7 @@ def score_answers(
 
 @contextmanager
 def _hooks(
-    modules: Sequence[nn.Module], make: Callable[[int], Callable[..., None]]
+    modules: Sequence[nn.Module], make: Callable[[int], Callable[..., Tensor | None]]
 ) -> Iterator[None]:
     handles = [m.register_forward_hook(make(i)) for i, m in enumerate(modules)]
     try:
