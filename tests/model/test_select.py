@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers as hf
 
+import causal_classes
 import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
@@ -121,12 +122,21 @@ def test_an_unsupported_structure_is_one_sentence_listing_the_maps(
     assert "\n" not in message
 
 
+def test_a_model_that_cannot_be_split_is_told_before_anything_is_edited() -> None:
+    model = causal_classes.build(hf.HrmTextConfig, hf.HrmTextForCausalLM)
+    with pytest.raises(ModelError, match="cannot be run in parts"):
+        Editor(model, tiny.tokenizer(), text=tiny.TEXT)
+
+
 @pytest.mark.parametrize(("config", "name"), [(MAMBA, "*.out_proj"), (MIXTRAL, "*.o_proj")])
-def test_a_model_that_cannot_be_split_is_told_before_anything_is_edited(
+def test_maps_of_mixers_and_of_attention_beside_experts_can_be_named(
     config: hf.PretrainedConfig, name: str
 ) -> None:
-    with pytest.raises(ModelError, match="cannot be run in parts"):
-        Editor(tiny.build(config), tiny.tokenizer(), modules=name, text=tiny.TEXT)
+    """A mixer keeps no keys and values, and a head may ask for the routers' logits, which the parts do not have."""
+    editor = Editor(tiny.build(config), tiny.tokenizer(), modules=name, text=tiny.TEXT)
+    written = editor.edit_turn([Record(*fact) for fact in tiny.FEW])
+    after = sum(r.probability_after for r in written.receipts)
+    assert after > sum(r.probability_before for r in written.receipts)
 
 
 def test_named_maps_need_no_recognised_mlp() -> None:

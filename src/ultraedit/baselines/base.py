@@ -13,10 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ultraedit.data.record import Record
 from ultraedit.editing.assemble import encode_record
 from ultraedit.errors import ConfigError
+from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
+from ultraedit.model.steady import steady
 from ultraedit.model.text import Form, PromptEncoder
+from ultraedit.model.usable import usable
 from ultraedit.model.weights import edited_weights
 
 
@@ -49,7 +52,7 @@ class BaselineEditor(ABC):
         modules: str | Sequence[str],
     ) -> None:
         """Raises ModelError for an unsupported structure, as `Editor` does."""
-        self.model = model.eval().requires_grad_(False)
+        self.model = model = usable(model).eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.form: Form = form
         self.encoder = PromptEncoder(tokenizer, form)
@@ -57,8 +60,9 @@ class BaselineEditor(ABC):
         projections = select_projections(model, structure, modules)
         self.structure = structure
         self.weights = edited_weights(model, projections)
-        self.stack = Stack(model, structure, min(p.block for p in projections))
-        self.stack.check()
+        with steady(model):
+            self.stack = Stack(model, structure, min(p.block for p in projections))
+            self.stack.check()
 
     @abstractmethod
     def edit_turn(self, records: Sequence[Record]) -> None:
@@ -82,8 +86,7 @@ class BaselineEditor(ABC):
 
     def encode(self, record: Record, end_token: bool) -> tuple[list[int], list[int]]:
         """(prompt ids, answer ids), with the token that ends an answer if `end_token`."""
-        config = self.stack.decoder.config
-        context = int(getattr(config, "max_position_embeddings", 0) or 2**31)
+        context = context_length(self.model, self.tokenizer)
         prompt, target = encode_record(record, self.encoder, context)[0]
         return prompt, target + ([self.encoder.end_token] if end_token else [])
 

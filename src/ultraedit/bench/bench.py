@@ -128,6 +128,7 @@ def run_bench(
     written, and the same call goes on later.
     Raises ConfigError where `out` holds something else, and DataError, ModelError for unusable input.
     """
+    from ultraedit.model.context import context_length
     from ultraedit.model.load import load
     from ultraedit.model.text import resolve_format
 
@@ -146,7 +147,7 @@ def run_bench(
     )
     form = resolve_format(tokenizer, config.format)
     observer.stage("reading the data")
-    context = context_of(model)
+    context = context_length(model, tokenizer)
     stream = open_stream(config.data, config.edits, tokenizer, form, context)
     warm_up = warm_up_stream(config, rows, stream, tokenizer, form, context)
     times = checkpoint_times(stream.edits, config.turn, config.checkpoints)
@@ -235,6 +236,7 @@ def _evaluator(
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.frozen import FrozenScorer
     from ultraedit.evaluation.protocol import FAMILIES, Protocol
+    from ultraedit.model.context import context_length
     from ultraedit.model.find import find_structure
     from ultraedit.model.select import select_projections
     from ultraedit.model.stack import Stack
@@ -247,7 +249,7 @@ def _evaluator(
         form="chat" if form == "chat" else "raw",
         generate=FAMILIES if config.generate else (),
         generated_records=config.generate or None,
-        drift_window=min(DRIFT_WINDOW, context_of(model)),
+        drift_window=min(DRIFT_WINDOW, context_length(model)),
         seed=config.seed,
     )
     return Evaluator(model, tokenizer, protocol, scorer=FrozenScorer(stack))
@@ -298,12 +300,6 @@ def fingerprint(config: Config, digest: str | None) -> str:
     """Names settings and data, so that a resume never mixes two benchmarks."""
     text = json.dumps([config.as_dict(), digest], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def context_of(model: PreTrainedModel) -> int:
-    """Tokens the model can take."""
-    config = model.config.get_text_config()
-    return int(getattr(config, "max_position_embeddings", 0) or 2**31)
 
 
 def drift() -> str:

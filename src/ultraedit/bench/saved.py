@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ultraedit.bench.bench import DRIFT_WINDOW, context_of, drift
+from ultraedit.bench.bench import DRIFT_WINDOW, drift
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
 from ultraedit.bench.plan import parse_tasks
 from ultraedit.bench.stream import open_stream, source_digest
@@ -71,6 +71,7 @@ def run_eval(
     from ultraedit.evaluation.protocol import FAMILIES, Protocol
     from ultraedit.evaluation.schema import DataInfo, Result, Run
     from ultraedit.evaluation.surroundings import hardware, model_info, versions
+    from ultraedit.model.context import context_length
 
     tasks = parse_tasks(config.ability)
     digest = source_digest(source)
@@ -82,14 +83,16 @@ def run_eval(
     stage("loading the base model")
     with pair.base() as (model, tokenizer):
         form = _form(config, pair, tokenizer)
-        stream = open_stream(source, config.edits, tokenizer, form, context_of(model))
+        stream = open_stream(
+            source, config.edits, tokenizer, form, context_length(model, tokenizer)
+        )
         chosen = stream.scored((stream.edits,), config.score, config.seed)
         records, positions = [r for _, r in chosen], [i for i, _ in chosen]
         protocol = Protocol(
             form=form,
             generate=FAMILIES if config.generate else (),
             generated_records=config.generate or None,
-            drift_window=min(DRIFT_WINDOW, context_of(model)),
+            drift_window=min(DRIFT_WINDOW, context_length(model)),
             seed=config.seed,
         )
         stage(f"asking the unedited model about {len(records):,} records")

@@ -117,6 +117,7 @@ def _answer(
     """Load, ask, let go: two models are never held at once."""
     from ultraedit.editing.save import noted_format
     from ultraedit.errors import DataError
+    from ultraedit.model.context import context_length
     from ultraedit.model.generate import answer
     from ultraedit.model.load import load
     from ultraedit.model.text import PromptEncoder
@@ -127,7 +128,7 @@ def _answer(
     encoder = PromptEncoder(tokenizer, (noted_format(name) or "auto") if form == "auto" else form)
     asked = encoder.form
     length = len(encoder.prompt(prompt))
-    context = int(getattr(model.get_decoder().config, "max_position_embeddings", 0) or length + 1)
+    context = context_length(model, tokenizer)
     if length >= context:
         raise DataError(
             f"the prompt takes {length} tokens and the context of '{name}' is {context}; shorten it."

@@ -11,6 +11,7 @@ from ultraedit.core.preserve import DenseMetric, SketchMetric, identity_metric
 from ultraedit.editing.kept import digest, read, write
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, Method
+from ultraedit.model.context import context_length
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import text_keys
@@ -38,7 +39,8 @@ def calibrate(
     # verbose=False: no warning that the whole text is longer than the context, because it is run in windows
     encoded = tokenizer(text, add_special_tokens=False, verbose=False)
     ids = list(encoded["input_ids"])  # type: ignore[arg-type]
-    windows = [ids[k : k + WINDOW] for k in range(0, len(ids), WINDOW)]
+    window = min(WINDOW, context_length(stack.model, tokenizer))
+    windows = [ids[k : k + window] for k in range(0, len(ids), window)]
     windows = [w for w in windows if len(w) > 1]
     if not windows:
         raise ConfigError(

@@ -23,31 +23,26 @@ from ultraedit.editing.assemble import (
 )
 from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
-from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.receipt import Answer, EditSummary, Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Turn, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, Method
 from ultraedit.methods.presets import MICRO_BATCH, method
+from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
+from ultraedit.model.steady import steady
 from ultraedit.model.text import Form, Format, PromptEncoder
+from ultraedit.model.usable import follow, usable
 from ultraedit.model.weights import edited_weights, originals
 
 BEFORE_TOKENS = 16
 """Length to which a receipt's answer before the edit is generated: it is most of the time that a single edit takes."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The model's greedy answer, and the unedited model's beside it if asked for."""
-
-    edited: str
-    original: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,19 +51,6 @@ class WrittenTurn:
 
     receipts: tuple[Receipt, ...]
     turn: Turn
-
-
-@dataclass(frozen=True)
-class EditSummary:
-    """What a stream did.  `edits` counts every record that came in; none is ever dropped."""
-
-    edits: int
-    learned: int
-    superseded: int
-    turns: int
-    seconds: float
-    mean_probability_before: float
-    mean_probability_after: float
 
 
 class Editor:
@@ -110,7 +92,7 @@ class Editor:
 
         if micro_batch < 1:
             raise ConfigError(f"micro_batch is {micro_batch}; it must be at least 1.")
-        self.model = model.eval().requires_grad_(False)
+        self.model = usable(model).eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.base = base or str(getattr(model.config, "_name_or_path", "") or "unnamed model")
         self.method = method(
@@ -124,24 +106,25 @@ class Editor:
         self.encoder = PromptEncoder(tokenizer, format)
         self.form: Form = self.encoder.form
         wanted = modules or self.method.modules
-        structure = find_structure(model, named=wanted not in ("auto", "paper"))
-        projections = select_projections(model, structure, wanted)
-        self.weights = edited_weights(model, projections)
-        self.stack = Stack(model, structure, min(p.block for p in projections))
-        self.stack.check()
-        if calibration is None:
-            calibration = calibrate(
-                self.stack, self.weights, tokenizer, text or anchor_text(), self.method
+        structure = find_structure(self.model, named=wanted not in ("auto", "paper"))
+        projections = select_projections(self.model, structure, wanted)
+        with steady(self.model):
+            self.weights = edited_weights(self.model, projections)
+            self.stack = Stack(self.model, structure, min(p.block for p in projections))
+            self.stack.check()
+            if calibration is None:
+                calibration = calibrate(
+                    self.stack, self.weights, tokenizer, text or anchor_text(), self.method
+                )
+            self.engine = TurnEngine(
+                self.stack,
+                self.weights,
+                calibration,
+                self.method,
+                micro_batch=micro_batch,
+                begin=self.encoder.opening,
             )
-        self.engine = TurnEngine(
-            self.stack,
-            self.weights,
-            calibration,
-            self.method,
-            micro_batch=micro_batch,
-            begin=self.encoder.opening,
-        )
-        self.statistics = self.engine.start()
+            self.statistics = self.engine.start()
         self.edits = 0
         self.turns = 0
         self._asleep = False
@@ -223,7 +206,10 @@ class Editor:
         self._require_awake()
         ending = [self.encoder.end_token] if self.method.end_token else []
         work = assemble(records, encoded, ending)
-        turn = self.engine.run(work.pairs, work.owners, work.lengths, self.statistics)
+        with self._held():
+            for w in self.weights:
+                w.require_own()
+            turn = self.engine.run(work.pairs, work.owners, work.lengths, self.statistics)
         self.statistics = turn.state
         self.turns += 1
         self.edits += len(records)
@@ -325,12 +311,23 @@ class Editor:
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """The original model in the same process, to the bit, inside the block."""
+        with self._held():
+            pass  # what was done to the model comes first, or the originals would be of another dtype
         outer, self._asleep = self._asleep, True
         try:
             with originals(self.weights):
                 yield
         finally:
             self._asleep = outer
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Whatever was done with the model since, or is in force around this call, it is run as it was taken."""
+        if not self._asleep:
+            follow(self.model, self.weights)
+        self.stack.forget()
+        with steady(self.model):
+            yield
 
     def _require_awake(self) -> None:
         """Weights written while they are disabled would go into the originals."""
@@ -341,7 +338,8 @@ class Editor:
 
     def _answer(self, prompt: str, ids: list[int], max_new_tokens: int = 32) -> str:
         room = room_to_answer(prompt, ids, self.context)
-        return answer_ids(self.model, self.tokenizer, [ids], min(max_new_tokens, room))[0]
+        with self._held():
+            return answer_ids(self.model, self.tokenizer, [ids], min(max_new_tokens, room))[0]
 
     def _encode(self, records: Sequence[Record], with_rephrases: bool) -> list[Wordings]:
         return [encode_record(r, self.encoder, self.context, with_rephrases) for r in records]
@@ -349,8 +347,7 @@ class Editor:
     @property
     def context(self) -> int:
         """Tokens this model can take."""
-        config = self.model.get_decoder().config
-        return int(getattr(config, "max_position_embeddings", 0) or self.tokenizer.model_max_length)
+        return context_length(self.model, self.tokenizer)
 
     # -- keeping -----------------------------------------------------------------------------------
 
@@ -362,20 +359,19 @@ class Editor:
     def restore(self, state: EditorState) -> None:
         """Put a snapshot back: weights return to the bit."""
         self._require_awake()
-        for w in self.weights:
-            w.set_shift(state.shifts[w.name].to(w.shift.device))
+        with self._held():
+            for w in self.weights:
+                w.set_shift(state.shifts[w.name].to(w.shift.device))
         self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
 
     def reset(self) -> None:
         """Undo everything: the unedited model, with empty statistics."""
         self._require_awake()
-        for w in self.weights:
-            w.set_shift(torch.zeros_like(w.shift))
-        self.statistics, self.edits, self.turns = (
-            self.engine.start(),
-            0,
-            0,
-        )
+        with self._held():
+            for w in self.weights:
+                w.set_shift(torch.zeros_like(w.shift))
+            self.statistics = self.engine.start()
+        self.edits = self.turns = 0
 
     def notes(self) -> dict[str, Any]:
         """What there is to say of the live model beside its weights, as plain values."""

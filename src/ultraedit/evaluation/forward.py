@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from ultraedit.errors import DataError, ModelError
-from ultraedit.model.stack import head_logits
+from ultraedit.model.context import context_length
+from ultraedit.model.find import decoder_of
+from ultraedit.model.replace import head_logits
+from ultraedit.model.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,16 +33,16 @@ class Forward:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.blocks: Any = model.get_decoder()
+        self.blocks: Any = decoder_of(model)
         if model.get_output_embeddings() is None or self.blocks is model:
             raise ModelError(
                 f"{type(model).__name__} has no separate output head, so it cannot be scored: "
                 "load it with AutoModelForCausalLM."
             )
         self._takes_positions = "position_ids" in inspect.signature(self.blocks.forward).parameters
-        config = model.config.get_text_config()
-        self.context: int = int(getattr(config, "max_position_embeddings", 0) or 2**62)
-        self._check()
+        self.context: int = context_length(model)
+        with steady(model):
+            self._check()
 
     @property
     def device(self) -> torch.device:
@@ -52,8 +55,7 @@ class Forward:
         """Last hidden states (after the final norm) and the key-value cache.
 
         `mask` covers the cached tokens too; positions count its ones, so padding on either side
-        changes nothing. `cache` is what the last call returned, `None` for no cache, or `True` to
-        start one.
+        changes nothing. `cache` is one of `model.keeps`, filled as it goes, or `None`.
         """
         arguments: dict[str, Any] = {
             "input_ids": ids.to(self.device),
@@ -63,10 +65,10 @@ class Forward:
         if self._takes_positions:
             positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
             arguments["position_ids"] = positions.to(self.device)
-        if cache is not None and cache is not True:
+        if cache is not None:
             arguments["past_key_values"] = cache
         out = self.blocks(**arguments)
-        return out.last_hidden_state, getattr(out, "past_key_values", None)
+        return out.last_hidden_state, cache
 
     def logits(self, states: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
         """The model's logits of some last hidden states, in the model's own dtype."""

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ultraedit.errors import DataError
 from ultraedit.evaluation.scorer import TokenScores, read_logits
+from ultraedit.model.context import context_length
+from ultraedit.model.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,13 +45,17 @@ class FrozenScorer:
         self._batch = batch
         self._tokens = tokens
         self._kept: dict[Pair, Tensor] = {}
-        config = stack.decoder.config
-        self._context = int(getattr(config, "max_position_embeddings", 0) or 2**62)
+        self._context = context_length(stack.model)
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair], *, states: bool = False) -> list[TokenScores]:
         """See `Scorer.score`.  Raises DataError when a pair is longer than the model's context."""
         distinct = list(dict.fromkeys(pairs))  # data sets repeat their questions
+        with steady(self.stack.model):
+            results = self._score(distinct, states)
+        return [results[pair] for pair in pairs]
+
+    def _score(self, distinct: list[Pair], states: bool) -> dict[Pair, TokenScores]:
         results: dict[Pair, TokenScores] = {}
         # kept and unkept apart, so that a micro-batch runs its trunk for all of its rows or for none
         known = [pair for pair in distinct if pair in self._kept]
@@ -70,18 +76,19 @@ class FrozenScorer:
                     states=hidden[start:end].cpu().clone() if states else None,
                 )
                 start = end
-        return [results[pair] for pair in pairs]
+        return results
 
     @torch.no_grad()
     def logprobs(self, states: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
         """See `Scorer.logprobs`."""
-        return self.stack.head(states.to(self.stack.device)).float().log_softmax(-1).cpu()
+        with steady(self.stack.model):
+            return self.stack.head(states.to(self.stack.device)).float().log_softmax(-1).cpu()
 
-    def _trunk(self, pairs: Sequence[Pair], batch: Batch) -> Float[Tensor, "B L d"]:
+    def _trunk(self, pairs: Sequence[Pair], batch: Batch) -> Float[Tensor, "B L *d"]:
         mask = batch.mask
         if pairs[0] in self._kept:
             rows = [self._kept[p] for p in pairs]
-            hidden = rows[0].new_zeros(*mask.shape, rows[0].shape[-1])
+            hidden = rows[0].new_zeros(*mask.shape, *rows[0].shape[1:])
             hidden[mask] = torch.cat(rows)
             return hidden
         hidden = self.stack.trunk(batch)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ultraedit.core.labels import score_labels
 from ultraedit.evaluation.forward import Forward, pad_right
+from ultraedit.model.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,7 +94,8 @@ class ModelScorer:
             # the last answer token is predicted, never read
             rows = [(*pairs[i].prompt, *pairs[i].target[:-1]) for i in chosen]
             ids, mask = pad_right(rows)
-            hidden, _ = self.forward.run(ids, mask)
+            with steady(self.forward.model):
+                hidden, _ = self.forward.run(ids, mask)
             at = [
                 (b, len(pairs[i].prompt) - 1 + j)
                 for b, i in enumerate(chosen)
@@ -102,7 +104,8 @@ class ModelScorer:
             b, p = torch.tensor(at).T
             kept = hidden[b.to(hidden.device), p.to(hidden.device)]
             labels = torch.tensor([t for i in chosen for t in pairs[i].target])
-            values, choices = read_logits(self.forward.logits, kept, labels)
+            with steady(self.forward.model):
+                values, choices = read_logits(self.forward.logits, kept, labels)
             start = 0
             for i in chosen:
                 end = start + len(pairs[i].target)
@@ -119,7 +122,8 @@ class ModelScorer:
     @torch.no_grad()
     def logprobs(self, states: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
         """See `Scorer.logprobs`."""
-        return self.forward.logits(states).float().log_softmax(-1).cpu()
+        with steady(self.forward.model):
+            return self.forward.logits(states).float().log_softmax(-1).cpu()
 
     def _batches(self, pairs: Sequence[Pair]) -> list[list[int]]:
         lengths = [len(p.prompt) + len(p.target) - 1 for p in pairs]

@@ -19,7 +19,7 @@ class Shared:
     ids: tuple[int, ...]
     states: Prefix
     """Of the trunk's blocks, one row."""
-    hidden: Float[Tensor, "1 L d"]
+    hidden: Float[Tensor, "1 L *d"]
     """Input of block `first`."""
 
 

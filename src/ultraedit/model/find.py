@@ -8,7 +8,6 @@ run.
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
@@ -62,42 +61,71 @@ def linear_shape(module: nn.Module) -> tuple[int, int] | None:
     return module.in_features, module.out_features
 
 
+def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
+    """The part of a model between its token ids and its head."""
+    found = model.get_decoder()
+    if isinstance(found, PreTrainedModel) and (found is not model or not hasattr(model, "lm_head")):
+        return found
+    # a class whose `base_model_prefix` names nothing (Llama4ForCausalLM) is handed back whole, and one that calls its
+    # head `decoder` (ModernBertDecoderForCausalLM) hands that back
+    inner = [m for m in model.children() if isinstance(m, PreTrainedModel)]
+    return inner[0] if len(inner) == 1 else found
+
+
 def find_structure(model: PreTrainedModel, *, named: bool = False) -> Structure:
     """Locate blocks and projections.
 
     `named`: the caller names the maps to edit, so blocks without a recognised MLP are no obstacle.
     Raises ModelError in one sentence that lists the linear maps found, where the structure is not understood.
     """
-    decoder = model.get_decoder()
+    decoder = decoder_of(model)
     lists = [
         (name, module)
         for name, module in decoder.named_modules()
         if isinstance(module, nn.ModuleList)
         and len(module) > 0
-        and len({type(m) for m in module}) == 1
-        and any(linear_shape(m) for m in module[0].modules())
+        and all(any(linear_shape(m) for m in block.modules()) for block in module)
     ]
+    alike = [item for item in lists if len({type(m) for m in item[1]}) == 1]
     if not lists:
         raise _unsupported(model, "no list of like blocks with linear maps inside was found")
-    list_name, blocks = max(lists, key=lambda item: len(item[1]))
+    # hybrids list two kinds of block; the longest list of one kind goes before
+    list_name, blocks = max(alike or lists, key=lambda item: len(item[1]))
     prefix = next(name for name, module in model.named_modules() if module is decoder)
     blocks_name = f"{prefix}.{list_name}" if prefix else list_name
-    projections: list[Projection] = []
-    for index, block in enumerate(blocks):
-        with suppress(ModelError) if named else nullcontext():
-            projections += _mlp_projections(model, block, f"{blocks_name}.{index}", index)
-    return Structure(decoder, blocks, blocks_name, tuple(projections))
+    found = [
+        _mlp_projections(block, f"{blocks_name}.{index}", index)
+        for index, block in enumerate(blocks)
+    ]
+    if not any(found) and not named:
+        raise _unsupported(model, _why_no_mlp(blocks))
+    return Structure(decoder, blocks, blocks_name, tuple(p for block in found for p in block))
 
 
-def _mlp_projections(
-    model: PreTrainedModel, block: nn.Module, block_name: str, index: int
-) -> list[Projection]:
+def _mlp_projections(block: nn.Module, block_name: str, index: int) -> list[Projection]:
+    """The MLP's maps; empty for a block without one (experts, a state-space mixer)."""
     maps = [(name, shape) for name, m in block.named_modules() if (shape := linear_shape(m))]
-    if not maps:
-        raise _unsupported(model, f"block {index} holds no plain linear map")
+    ups = _ups_beside_last(maps)
+    if not ups:
+        maps, ups = _mlp_elsewhere(block, maps)
+    if not ups:
+        return []
     down_name, (inner, hidden) = maps[-1]
-    parent = down_name.rpartition(".")[0]
-    siblings = [(name, shape) for name, shape in maps[:-1] if name.rpartition(".")[0] == parent]
+    found = [
+        Projection(f"{block_name}.{name}", index, "up", shape[0], shape[1]) for name, shape in ups
+    ]
+    return [*found, Projection(f"{block_name}.{down_name}", index, "down", inner, hidden)]
+
+
+Maps = list[tuple[str, tuple[int, int]]]
+
+
+def _ups_beside_last(maps: Maps) -> Maps:
+    """The `up` maps beside the last map, where that is an MLP's `down`; else none."""
+    if not maps:
+        return []
+    down_name, (inner, hidden) = maps[-1]
+    siblings = [(name, shape) for name, shape in maps[:-1] if _parent(name) == _parent(down_name)]
     ups = [
         (name, shape)
         for name, shape in siblings
@@ -105,19 +133,73 @@ def _mlp_projections(
     ]
     # attention and state-space mixers also end in a map back to the hidden width, but beside other company: keys
     # and values of another width, or three maps (query, key, value) where an MLP has at most gate and up
-    if not ups or len(ups) > 2 or len(ups) < len(siblings):
-        raise _unsupported(
-            model,
-            f"the last linear map of block {index}, '{down_name}' ({inner} to {hidden}), is not beside one or two "
-            f"maps from {hidden} to {inner} or {2 * inner} alone, which would make them an MLP",
-        )
-    found = [
-        Projection(f"{block_name}.{name}", index, "up", shape[0], shape[1]) for name, shape in ups
-    ]
-    return [*found, Projection(f"{block_name}.{down_name}", index, "down", inner, hidden)]
+    return ups if 0 < len(ups) <= 2 and len(ups) == len(siblings) else []
+
+
+def _mlp_elsewhere(block: nn.Module, maps: Maps) -> tuple[Maps, Maps]:
+    """Maps up to an MLP's `down`, and its `up` maps, where it is not the last thing in its block.
+
+    The last parent whose own maps are an MLP, as in blocks that register their attention or a shared expert's gate
+    behind it; else two maps that follow each other and are alone in their parents, as in BERT.
+    """
+    parents = [_parent(name) for name, _ in maps]
+    for parent in dict.fromkeys(reversed(parents)):
+        here = [item for item in maps if _parent(item[0]) == parent]
+        inner, hidden = here[-1][1]
+        ups = _ups_beside_last(here)
+        if parent and ups and inner != hidden and _holds_only(block.get_submodule(parent), here):
+            return here, ups
+    for at in range(len(maps) - 1, 0, -1):
+        (_, up), (_, (inner, hidden)) = maps[at - 1], maps[at]
+        alone = parents.count(parents[at]) == parents.count(parents[at - 1]) == 1
+        if alone and up == (hidden, inner) and inner > hidden:
+            return maps[: at + 1], [maps[at - 1]]
+    return maps, []
+
+
+def _holds_only(parent: nn.Module, maps: Maps) -> bool:
+    """Whether a module has no parameters beside its linear maps: a mixer of the same shapes has others."""
+    own = {id(p) for p in parent.parameters()}
+    theirs = [parent.get_submodule(name.rpartition(".")[2]) for name, _ in maps]
+    return own == {id(p) for m in theirs for p in m.parameters()}
+
+
+def _why_no_mlp(blocks: nn.ModuleList) -> str:
+    """What is at the end of the first block, and whether its MLPs are packed as experts."""
+    maps = [(name, shape) for name, m in blocks[0].named_modules() if (shape := linear_shape(m))]
+    name, (inner, hidden) = maps[-1]
+    why = (
+        f"the last linear map of block 0, '{name}' ({inner} to {hidden}), is not beside one or two "
+        f"maps from {hidden} to {inner} or {2 * inner} alone, which would make them an MLP"
+    )
+    packed = next(
+        (n for n, p in blocks[0].named_parameters() if p.ndim == 3 and min(p.shape) > 1), None
+    )
+    if packed is not None:
+        why += f", and its experts are packed into one tensor ('{packed}'), which this version does not edit"
+    return why
+
+
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _packed(model: PreTrainedModel) -> str | None:
+    """The first map whose weights are packed by a quantiser, and its class."""
+    for name, module in model.named_modules():
+        sizes = hasattr(module, "in_features") and hasattr(module, "out_features")
+        if sizes and not isinstance(module, nn.Linear) and not list(module.children()):
+            return f"'{name}' is a {type(module).__name__}"
+    return None
 
 
 def _unsupported(model: PreTrainedModel, why: str) -> ModelError:
+    packed = _packed(model)
+    if packed is not None:
+        return ModelError(
+            f"{type(model).__name__} cannot be edited as it is quantised: {packed}, which holds no plain weights; load "
+            "the unquantised checkpoint, or leave the projections to edit out of quantisation."
+        )
     shapes: dict[str, str] = {}
     for name, module in model.named_modules():
         if shape := linear_shape(module):

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ultraedit.model.stack import head_logits
+from ultraedit.model.context import context_length
+from ultraedit.model.find import decoder_of
+from ultraedit.model.keeps import new_cache
+from ultraedit.model.replace import head_logits
+from ultraedit.model.steady import steady
 from ultraedit.model.text import Form, PromptEncoder
 
 
@@ -24,19 +28,32 @@ def greedy_ids(
 ) -> list[list[int]]:
     """Most likely continuation of each prompt, without the stop token, in the caller's order.
 
-    Prompts are grouped by length to keep padding small; a batch ends as soon as all its rows have stopped.
+    Prompts are grouped by length to keep padding small; a batch ends as soon as all its rows have stopped.  An answer
+    ends where the model's context does.
     """
     results: list[list[int]] = [[] for _ in prompts]
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    for low in range(0, len(order), batch_size):
-        rows = order[low : low + batch_size]
-        for row, ids in zip(
-            rows,
-            _greedy_batch(model, [prompts[r] for r in rows], max_new_tokens, stop_ids),
-            strict=True,
-        ):
-            results[row] = ids
+    context = context_length(model)
+    with steady(model):
+        for rows in _batches([len(p) for p in prompts], context - max_new_tokens, batch_size):
+            chosen = [prompts[r] for r in rows]
+            room = context - max(map(len, chosen))
+            found = _greedy_batch(model, chosen, min(max_new_tokens, room), stop_ids)
+            for row, ids in zip(rows, found, strict=True):
+                results[row] = ids
     return results
+
+
+def _batches(lengths: Sequence[int], roomy: int, batch_size: int) -> list[list[int]]:
+    """Rows that are run together: longest first, and of one length each where that is more than `roomy` tokens, so
+    that a row beside a longer one has all of its own room."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    found: list[list[int]] = []
+    for row in order:
+        longest = lengths[found[-1][0]] if found else None
+        if longest is None or len(found[-1]) == batch_size or roomy < longest != lengths[row]:
+            found.append([])
+        found[-1].append(row)
+    return found
 
 
 def _device(model: PreTrainedModel) -> torch.device:
@@ -55,16 +72,17 @@ def _greedy_batch(
         mask[i, width - len(prompt) :] = 1
     ids, mask = ids.to(device), mask.to(device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.get_decoder().config)
+    decoder = decoder_of(model)
+    cache = new_cache(model)
     out: list[list[int]] = [[] for _ in prompts]
     running = [True] * len(prompts)
     for _ in range(max_new_tokens):
-        hidden = model.get_decoder()(
+        hidden = decoder(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
-            use_cache=True,
+            use_cache=cache is not None,
         ).last_hidden_state
         chosen = head_logits(model, hidden[:, -1]).argmax(-1)
         for i, token in enumerate(chosen.tolist()):
@@ -74,9 +92,13 @@ def _greedy_batch(
                 out[i].append(token)
         if not any(running):
             break
-        ids = chosen[:, None]
         mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], 1)
-        positions = positions[:, -1:] + 1
+        if cache is None:
+            ids = torch.cat([ids, chosen[:, None]], 1)
+            positions = torch.cat([positions, positions[:, -1:] + 1], 1)
+        else:
+            ids = chosen[:, None]
+            positions = positions[:, -1:] + 1
     return out
 
 

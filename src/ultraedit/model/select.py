@@ -39,9 +39,14 @@ def select_projections(
             for p in structure.projections
             if p.role == "down" and low <= p.block / structure.depth < high
         ]
-        if not chosen:  # very shallow models: the last block but one, or the only one
+        if not chosen:
+            # very shallow models: the last block but one, or the only one; where that has no MLP (hybrids, experts),
+            # the nearest one, below if there is one
+            downs = [p for p in structure.projections if p.role == "down"]
             block = max(structure.depth - 2, 0)
-            chosen = [p for p in structure.projections if p.role == "down" and p.block == block]
+            below = [p.block for p in downs if p.block <= block]
+            nearest = max(below) if below else min(p.block for p in downs)
+            chosen = [p for p in downs if p.block == nearest]
         return tuple(chosen)
     if modules == "paper":
         return _published(structure, model)
@@ -78,7 +83,9 @@ def _by_pattern(
             found = True
             chosen[name] = known.get(name) or Projection(name, block, "other", *shape)
         if not found:
-            examples = ", ".join(p.name for p in structure.projections[-3:])
+            inside = [n for n, m in model.named_modules() if linear_shape(m)]
+            inside = [n for n in inside if _block_index(n, structure) is not None]
+            examples = ", ".join([p.name for p in structure.projections[-3:]] or inside[-3:])
             raise ModelError(
                 f"no linear map inside the blocks matches '{pattern}'; names look like {examples}."
             )

@@ -16,10 +16,9 @@ from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import DynamicCache, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import (
@@ -31,7 +30,9 @@ from ultraedit.model.batch import (
     make_batches,
 )
 from ultraedit.model.cache import Prefix, PrefixCache, PrefixFinished, Shared, repeat
+from ultraedit.model.check import FAILURES, check
 from ultraedit.model.find import Structure
+from ultraedit.model.replace import head_logits, replaced_forwards
 
 TRUNK_TOKENS = 512
 """Tokens run together through the trunk.  Measured on a 2-core CPU: fewer or more are slower (docs/lab-notes.md)."""
@@ -48,7 +49,11 @@ class Stack:
         self.decoder = structure.decoder
         self.blocks = structure.blocks
         self.first = first
-        self._tuples = self._blocks_return_tuples()
+        self.cached = True
+        """Whether the prefix columns are run apart and handed on as keys and values.  `check` takes it back for
+        families with blocks that keep other things: they run all columns together."""
+        self.lengths = self._lengths_of_results()
+        """Per block how long the tuple is that it returns; None where it returns the hidden states bare."""
         self._shared: Shared | None = None
         window = getattr(self.decoder.config, "sliding_window", None)
         self.share = 0 if first == 0 else int(window or 2**62)
@@ -84,12 +89,12 @@ class Stack:
 
     # -- the three parts -------------------------------------------------------------------------
 
-    def trunk(self, batch: Batch) -> Float[Tensor, "B C d"]:
+    def trunk(self, batch: Batch) -> Float[Tensor, "B C *d"]:
         """Input of block `first` for all C = P+T columns (0 where the batch is padded)."""
         return self.trunks([batch])[0]
 
     @torch.no_grad()
-    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ d"]]:
+    def trunks(self, batches: Sequence[Batch]) -> list[Float[Tensor, "_ _ *d"]]:
         """`trunk` of each batch.
 
         Blocks from `first` on are not run.  The rows of all batches are run left-aligned, those of like length
@@ -124,20 +129,22 @@ class Stack:
                 packed[row, place] = ids[cell]
                 self._decode(packed, cache=self._begun(shared, len(packed)))
                 hidden = kept.pop()
-                if flat is None:
-                    flat = hidden.new_zeros(len(ids), hidden.shape[-1])
+                if flat is None:  # a token has one vector, or several (hyper-connections)
+                    flat = hidden.new_zeros(len(ids), *hidden.shape[2:])
                 flat[cell] = hidden[row, place]
         assert flat is not None  # batches have rows
         parts = zip(batches, flat.split([b.mask.numel() for b in batches]), strict=True)
-        found = [part.view(*b.mask.shape, -1) for b, part in parts]
+        found = [part.view(*b.mask.shape, *part.shape[1:]) for b, part in parts]
         if shared is not None:
             for out in found:
                 out[:, : len(begin)] = shared.hidden
         return found
 
     @torch.no_grad()
-    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C d"]) -> Prefix:
+    def prefix(self, batch: Batch, trunk: Float[Tensor, "B C *d"]) -> Prefix:
         """What the answer columns read of the prefix columns in the top blocks, under the weights of now."""
+        if not self.cached:
+            return {}
         B, P = len(batch.rows), batch.prefix_ids.shape[1]
         L = len(batch.shared) if B > 1 else 0  # one row has nobody to share with
         once = self._prefix(batch, trunk, slice(0, 1), slice(0, L), {}) if L else {}
@@ -156,7 +163,7 @@ class Stack:
     def _prefix(
         self,
         batch: Batch,
-        trunk: Float[Tensor, "B C d"],
+        trunk: Float[Tensor, "B C *d"],
         rows: slice,
         columns: slice,
         before: Prefix,
@@ -176,7 +183,7 @@ class Stack:
         return {i: states for i, states in cache.states.items() if i >= self.first}
 
     def top(
-        self, batch: Batch, trunk: Float[Tensor, "B C d"], prefix: Prefix | None = None
+        self, batch: Batch, trunk: Float[Tensor, "B C *d"], prefix: Prefix | None = None
     ) -> Float[Tensor, "B T d_head"]:
         """What the head reads in the answer columns: hidden states after the last block and its norm.
 
@@ -184,6 +191,9 @@ class Stack:
         the caller has it enabled.
         """
         P = batch.prefix_ids.shape[1]
+        if not self.cached:
+            hidden = self._run_top(batch.ids, trunk, batch.mask, batch.positions, None)
+            return hidden[:, P:]
         states = self.prefix(batch, trunk) if prefix is None else prefix
         cache = DynamicCache(config=self.decoder.config)
         with torch.no_grad():
@@ -193,9 +203,22 @@ class Stack:
                 batch.suffix_ids, trunk[:, P:], batch.mask, batch.positions[:, P:], cache
             )
 
+    def suffix(self, batch: Batch) -> tuple[int, int]:
+        """The first suffix column among those that the top blocks run with gradient, and how many they are."""
+        P, T = batch.prefix_ids.shape[1], batch.suffix_ids.shape[1]
+        return (0, T) if self.cached else (P, P + T)
+
     def head(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
         """Logits of hidden states, with the family's own scaling, bias and soft cap."""
         return head_logits(self.model, rows)
+
+    def check(self) -> None:
+        """Raise ModelError where the parts do not give the model's own logits (`model.check`)."""
+        check(self)
+
+    def forget(self) -> None:
+        """Run the shared tokens anew: the model may have been changed."""
+        self._shared = None
 
     # -- how ---------------------------------------------------------------------------------------
 
@@ -216,7 +239,12 @@ class Stack:
         return out.last_hidden_state
 
     def _run_top(
-        self, ids: Tensor, hidden: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
+        self,
+        ids: Tensor,
+        hidden: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        cache: DynamicCache | None,
     ) -> Tensor:
         if self.first == 0:
             return self._decode(ids, mask, positions, cache)
@@ -273,98 +301,51 @@ class Stack:
 
     @contextmanager
     def _stubbed(self, stubs: dict[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-        def stub(run: Callable[[Tensor], Tensor]) -> Callable[..., object]:
+        def stub(index: int, run: Callable[[Tensor], Tensor]) -> Callable[..., object]:
             def forward(hidden_states: Tensor, *args: object, **kwargs: object) -> object:
-                out = run(hidden_states)
-                return (out,) if self._tuples else out
+                return as_result(run(hidden_states), self.lengths[index])
 
             return forward
 
-        for index, run in stubs.items():
-            self.blocks[index].forward = stub(run)  # type: ignore[method-assign]
-        try:
+        with replaced_forwards({self.blocks[i]: stub(i, run) for i, run in stubs.items()}):
             yield
-        finally:
-            for index in stubs:
-                del self.blocks[index].forward  # uncovers the class's own forward again
 
     @torch.no_grad()
-    def _blocks_return_tuples(self) -> bool:
-        """Whether this family's blocks return (hidden, ...) or hidden; seen by running one token."""
-        seen: list[bool] = []
-        handle = self.blocks[0].register_forward_hook(
-            lambda module, args, out: seen.append(isinstance(out, tuple))
-        )
+    def _lengths_of_results(self) -> list[int | None]:
+        """Seen by running one token."""
+        seen: dict[int, int | None] = {}
+
+        def look(index: int) -> Callable[..., None]:
+            def hook(module: object, args: object, out: object) -> None:
+                seen[index] = len(out) if isinstance(out, tuple | list) else None
+
+            return hook
+
+        name = type(self.model).__name__
+        handles = [b.register_forward_hook(look(i)) for i, b in enumerate(self.blocks)]
         try:
             token = torch.zeros(1, 1, dtype=torch.long, device=self.device)
             self._decode(token)
+        except FAILURES as error:
+            # a ValueError is what its authors have to say
+            why = f": {str(error).strip().splitlines()[0]}" if isinstance(error, ValueError) else ""
+            raise ModelError(
+                f"{name} does not run on a token of text and nothing else, so it cannot be edited{why.rstrip('.')}."
+            ) from error
         finally:
-            handle.remove()
-        if not seen:
+            for handle in handles:
+                handle.remove()
+        if self.first not in seen:
             raise ModelError(
-                f"{type(self.model).__name__} does not run its first block on text alone, so it cannot be split."
+                f"{name} does not run block {self.first} on text alone, so that cannot be edited; name modules of "
+                "other blocks."
             )
-        return seen[0]
-
-    @torch.no_grad()
-    def check(self) -> None:
-        """Compare the split run with the model's own forward on random tokens.
-
-        Raises ModelError where they differ: a family that does work between its blocks cannot be split.
-        """
-        embeddings = self.decoder.get_input_embeddings()
-        vocab = int(embeddings.weight.shape[0])  # type: ignore[union-attr]
-        generator = torch.Generator().manual_seed(0)
-        draw = torch.randint(0, vocab, (SHARED_LEAST + 10,), generator=generator).tolist()
-        pairs = [(draw[:5], draw[5:7]), (draw[7:9], draw[9:10])]
-        wrong = self._compare(pairs)
-        if wrong is not None:
-            raise ModelError(
-                f"{type(self.model).__name__} {wrong}, so it cannot be edited by this version."
-            )
-        begin = draw[10:]
-        if self._compare([([*begin, *prompt], target) for prompt, target in pairs]) is not None:
-            self.share = 0
-
-    def _compare(self, pairs: Sequence[tuple[list[int], list[int]]]) -> str | None:
-        """What is wrong with running these in parts; None where it gives the model's own logits."""
-        batch = self.batch(pairs, range(len(pairs)))
-        try:
-            split = self.head(self.top(batch, self.trunk(batch))[batch.answers])
-            whole = self.model(
-                input_ids=batch.ids,
-                attention_mask=batch.mask.long(),
-                position_ids=batch.positions,
-                use_cache=False,
-            ).logits[:, batch.prefix_ids.shape[1] :][batch.answers]
-        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-            why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            return f"cannot be run in parts ({why})"
-        spread = float(whole.float().std()) + 1e-6
-        error = float((split.float() - whole.float()).abs().max())
-        tolerance = 0.2 if whole.dtype in (torch.bfloat16, torch.float16) else 2e-3
-        if error <= tolerance * max(spread, 1.0):
-            return None
-        return (
-            f"gives other logits when its blocks are run in parts (largest difference {error:.3g})"
-        )
+        return [seen.get(i) for i in range(len(self.blocks))]  # what is not run now never is
 
 
-def head_logits(model: PreTrainedModel, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
-    """Logits of normed hidden states, by the model's own code around a decoder that only hands them over.
-
-    Rows are passed as a copied (n, 1, d): the models' own `logits_to_keep` slices a strided view, on which torch copies
-    the whole vocabulary matrix once per batch row.  `contiguous` would hand a single row on with the strides it has.
-    """
-
-    def given(*args: object, **kwargs: object) -> BaseModelOutputWithPastAndCrossAttentions:
-        return BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=rows[:, None].clone(memory_format=torch.contiguous_format)  # type: ignore[arg-type]
-        )
-
-    dummy = torch.zeros(rows.shape[0], 1, dtype=torch.long, device=rows.device)
-    with _replaced_forward(model.get_decoder(), given):
-        return model(input_ids=dummy, use_cache=False).logits[:, 0]
+def as_result(hidden: Tensor, length: int | None) -> object:
+    """Hidden states as a block returns them: bare, or first in a tuple of `length`."""
+    return hidden if length is None else (hidden, *[None] * (length - 1))
 
 
 def _places(
@@ -388,12 +369,3 @@ def _attention_of_few_queries(device: torch.device) -> AbstractContextManager[ob
 
 def _pass_through(hidden: Tensor) -> Tensor:
     return hidden
-
-
-@contextmanager
-def _replaced_forward(module: nn.Module, forward: Callable[..., object]) -> Iterator[None]:
-    module.forward = forward  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del module.forward

@@ -6,7 +6,7 @@ output and reaches only the answer columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ultraedit.core.labels import score_labels
+from ultraedit.errors import ModelError
 from ultraedit.model.batch import Batch, Cells
 from ultraedit.model.cache import Prefix
 from ultraedit.model.stack import Stack
@@ -76,7 +77,7 @@ class TrunkCache:
     def forget_prefixes(self) -> None:
         self._prefixes.clear()
 
-    def get(self, index: int) -> Float[Tensor, "B C d"]:
+    def get(self, index: int) -> Float[Tensor, "B C *d"]:
         if index >= len(self.kept):
             return self.stack.trunk(self.batches[index])
         rows = self.rows[index]
@@ -108,7 +109,7 @@ def trace(
     stack: Stack,
     weights: Sequence[EditedWeight],
     batch: Batch,
-    trunk: Float[Tensor, "B C d"],
+    trunk: Float[Tensor, "B C *d"],
     loss: LossKind | None,
     prefix: Prefix | None = None,
 ) -> Trace:
@@ -121,37 +122,50 @@ def trace(
     inputs: dict[int, Tensor] = {}
     outputs: dict[int, Tensor] = {}
 
-    def keep(index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+    def keep(index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
+        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
             # the prefix columns pass first and the answer columns last: what stays is the answers'
             inputs[index] = args[0].detach()
-            if loss is not None and torch.is_grad_enabled() and not out.requires_grad:
-                out.requires_grad_()
-            outputs[index] = out
+            if loss is None or not torch.is_grad_enabled():
+                return None
+            outputs[index] = out if out.requires_grad else out.requires_grad_()
+            return out.clone()  # blocks with parallel attention add to what they are given in place
 
         return hook
 
     with torch.set_grad_enabled(loss is not None), _hooks([w.module for w in weights], keep):
         hidden = stack.top(batch, trunk, prefix)[batch.answers]
+        _require_run(inputs, weights)
         labels = batch.labels[batch.answers]
         scale = {"sum": 1.0, "batch_mean": 1.0 / len(labels), None: None}[loss]
         log_probs, hits, slope = score_answers(stack, hidden.detach(), labels, scale)
         grads: tuple[Tensor, ...] = ()
         if slope is not None:
             raw = torch.autograd.grad(hidden, [outputs[i] for i in range(len(weights))], slope)
-            grads = tuple(_at(g, batch).float() for g in raw)
+            grads = tuple(_at(g, stack, batch).float() for g in raw)
     return Trace(
         owner=batch.rows.to(labels.device)[batch.edited[0]],
-        keys=tuple(_at(inputs[i], batch).float() for i in range(len(weights))),
+        keys=tuple(_at(inputs[i], stack, batch).float() for i in range(len(weights))),
         grads=grads,
         log_probs=log_probs,
         hits=hits,
     )
 
 
-def _at(x: Tensor, batch: Batch) -> Float[Tensor, "n d"]:
-    """The edited tokens' rows of a suffix-shaped x."""
-    return _cells_of(x, *batch.edited, batch.suffix_ids.shape[1])
+def _require_run(seen: Container[int], weights: Sequence[EditedWeight]) -> None:
+    for index, w in enumerate(weights):
+        if index not in seen:
+            raise ModelError(
+                f"'{w.name}' is not run on text (an expert that no token went to, or a part for images), so it cannot "
+                "be edited; name other modules."
+            )
+
+
+def _at(x: Tensor, stack: Stack, batch: Batch) -> Float[Tensor, "n d"]:
+    """The edited tokens' rows of an x that has the columns the top blocks run."""
+    row, column = batch.edited
+    begin, width = stack.suffix(batch)
+    return _cells_of(x, row, column + begin if begin else column, width)
 
 
 def _cells_of(x: Tensor, row: Tensor, column: Tensor, width: int) -> Float[Tensor, "n d"]:
@@ -186,7 +200,7 @@ def score_answers(
 
 @contextmanager
 def _hooks(
-    modules: Sequence[nn.Module], make: Callable[[int], Callable[..., None]]
+    modules: Sequence[nn.Module], make: Callable[[int], Callable[..., Tensor | None]]
 ) -> Iterator[None]:
     handles = [m.register_forward_hook(make(i)) for i, m in enumerate(modules)]
     try:
@@ -221,12 +235,17 @@ def text_keys(
             starts: int = len(chunk),
         ) -> Callable[..., None]:
             def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-                later = _cells_of(output, *where)[starts:]  # cells are listed column by column
-                size = float(torch.linalg.vector_norm(later, dtype=torch.float32))
-                found[index] = (_cells_of(args[0], *where).float(), size * size)
+                # detached: a user's hook may have made them want a gradient
+                later = _cells_of(output.detach(), *where)[
+                    starts:
+                ]  # cells are listed column by column
+                exact = torch.promote_types(later.dtype, torch.float32)
+                size = float(torch.linalg.vector_norm(later, dtype=exact))
+                found[index] = (_cells_of(args[0].detach(), *where).float(), size * size)
 
             return hook
 
         with _hooks([w.module for w in weights], make):  # right padding: causal attention masks it
             stack.decoder(input_ids=torch.tensor(padded).to(stack.device), use_cache=False)
+        _require_run(found, weights)
         yield [found[i] for i in range(len(weights))]

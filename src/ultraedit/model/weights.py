@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import PreTrainedModel
 
 from ultraedit.core.solve import Update
@@ -32,11 +33,6 @@ class EditedWeight:
         self.module = module
         self.transposed = is_transposed(module)
         parameter = self.parameter
-        if not parameter.is_floating_point() or parameter.dtype.itemsize < 2:
-            raise ModelError(
-                f"'{projection.name}' holds {parameter.dtype} weights, which cannot be edited; "
-                "leave the edited projections out of quantisation."
-            )
         self.original = parameter.detach().clone()
         self.shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
 
@@ -49,6 +45,40 @@ class EditedWeight:
         return self.module.weight  # type: ignore[return-value]
 
     @torch.no_grad()
+    def follow(self) -> None:
+        """Take over the dtype that the model was given since (`model.half()`), as if it had been loaded so.
+
+        Raises ModelError where the weight was replaced, moved or written by somebody else: the next turn would undo
+        that without a word.
+        """
+        parameter = self.parameter
+        again = "make a new Editor of the model as it is now."
+        if parameter.shape != self.original.shape:
+            raise ModelError(
+                f"'{self.name}' was replaced by a weight of another shape after the Editor took the model; {again}"
+            )
+        if parameter.device != self.original.device:
+            raise ModelError(
+                f"'{self.name}' was moved from {self.original.device} to {parameter.device} after the Editor took the "
+                f"model; move it back, or {again}"
+            )
+        if parameter.dtype != self.original.dtype:
+            _require_plain(self.name, self.module)
+            self.original = self.original.to(parameter.dtype)
+            self.__dict__.pop("norm", None)
+            self.write()
+
+    @torch.no_grad()
+    def require_own(self) -> None:
+        """Raise ModelError where the live weight is not the one that was written last: somebody else changed it."""
+        live = self.parameter.data
+        if not all(live[rows].equal(self._live(rows)) for rows in _chunks(live.shape[0])):
+            raise ModelError(
+                f"'{self.name}' was changed by something else after the Editor took the model, and an edit would undo "
+                "that; make a new Editor of the model as it is now."
+            )
+
+    @torch.no_grad()
     def preview(self, update: Update, rounded: bool = False) -> None:
         """Make the live weight what `commit` would make it, and leave the shift: `write` takes it back."""
         live = self.parameter.data
@@ -59,7 +89,7 @@ class EditedWeight:
             if rounded:
                 live[rows] += delta.to(live.dtype)
             else:
-                live[rows] = (self.original[rows].float() + (self.shift[rows] + delta)).to(
+                live[rows] = (_exact(self.original[rows]) + (self.shift[rows] + delta)).to(
                     live.dtype
                 )
 
@@ -73,7 +103,7 @@ class EditedWeight:
         if rounded:
             self.preview(update, rounded=True)
             before = self.shift.clone()
-            torch.sub(self.parameter.data.float(), self.original.float(), out=self.shift)
+            torch.sub(_exact(self.parameter.data), _exact(self.original), out=self.shift)
             self.write()  # changes at most the last bit, and makes the shift bring back just this weight
             return float(torch.linalg.vector_norm(self.shift - before))
         squares = 0.0
@@ -103,7 +133,11 @@ class EditedWeight:
             torch.add(self.original, self.shift, out=live)
             return
         for rows in _chunks(live.shape[0]):
-            live[rows] = (self.original[rows].float() + self.shift[rows]).to(live.dtype)
+            live[rows] = self._live(rows)
+
+    def _live(self, rows: slice) -> Float[Tensor, "r c"]:
+        """Some rows of what the live weight has to be."""
+        return (_exact(self.original[rows]) + self.shift[rows]).to(self.original.dtype)
 
     @cached_property
     def norm(self) -> float:
@@ -113,6 +147,45 @@ class EditedWeight:
     def shift_ratio(self) -> float:
         """||shift|| / ||original||, Frobenius."""
         return float(torch.linalg.vector_norm(self.shift)) / self.norm
+
+
+def _exact(weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """In fp32, or in fp64 if the model is: nothing of the original may be lost."""
+    return weight if weight.dtype == torch.float64 else weight.float()
+
+
+def _require_plain(name: str, module: nn.Module) -> None:
+    """Raise ModelError for a weight that cannot be written in place, or whose writing would not last."""
+    weight = module.weight
+    if not isinstance(weight, Tensor):  # packed by torch's own quantisation
+        raise ModelError(
+            f"'{name}' is quantised and cannot be edited; leave it out of quantisation."
+        )
+    if weight.is_meta:
+        raise ModelError(
+            f"'{name}' is not in memory (its weight is on the meta device, where accelerate leaves what it offloads); "
+            "load the model whole on one device, or name edited modules that are not offloaded."
+        )
+    if not weight.is_floating_point() or weight.dtype.itemsize < 2:
+        raise ModelError(
+            f"'{name}' holds {weight.dtype} weights, which cannot be edited; "
+            "leave the edited projections out of quantisation."
+        )
+    if weight is not module._parameters.get("weight"):
+        raise ModelError(
+            f"'{name}' makes its weight anew at every call ({type(module).__name__}, by a parametrization or pruning), "
+            "so an edit would not last; remove that first."
+        )
+    if is_traceable_wrapper_subclass(weight):
+        raise ModelError(
+            f"'{name}' holds its weight as {type(weight).__name__} (quantised or spread over devices), which cannot be "
+            "edited; leave the edited projections out of that."
+        )
+    if weight.is_inference():
+        raise ModelError(
+            f"'{name}' was made inside torch.inference_mode, where nothing can be differentiated; load the model "
+            "outside of it."
+        )
 
 
 def _chunks(rows: int) -> list[slice]:
@@ -135,6 +208,7 @@ def edited_weights(
     made = []
     for projection in projections:
         module = model.get_submodule(projection.name)
+        _require_plain(projection.name, module)
         shared = [n for n in owners[id(module.weight)] if n != projection.name]
         if shared:
             raise ModelError(
@@ -155,7 +229,7 @@ def originals(weights: Sequence[EditedWeight]) -> Iterator[None]:
         yield
     finally:
         for w, data in zip(weights, live, strict=True):
-            w.parameter.data = data
+            w.parameter.data = data.to(w.parameter.dtype)  # which may have been changed meanwhile
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from ultraedit.methods.presets import MICRO_BATCH
 from ultraedit.methods.ultraedit import UltraEditState
 from ultraedit.model.find import Structure, find_structure
 from ultraedit.model.select import select_projections
-from ultraedit.model.stack import Stack
+from ultraedit.model.stack import Stack, as_result
 from ultraedit.model.weights import EditedWeight, edited_weights
 from ultraedit.planning.fourbit import quantise
 from ultraedit.planning.live import LiveBytes
@@ -122,7 +122,7 @@ def plan(
             weights = edited_weights(model, projections)
         with memory.part("activations and scratch"):
             stack = Stack(model, structure, first)
-            _pass_over_alike(structure, first, stack._tuples)
+            _pass_over_alike(structure, first, stack.lengths)
             memory.moment = "measuring text"
             calibration = measure(stack, weights, _windows(workload), method)
             _assign_metrics(memory, calibration.metrics)
@@ -143,10 +143,10 @@ def plan(
 class _PassedOver(nn.Module):
     """A frozen block that keeps its weights and hands its input on."""
 
-    def __init__(self, block: nn.Module, tuples: bool) -> None:
+    def __init__(self, block: nn.Module, length: int | None) -> None:
         super().__init__()
         self.block = block
-        self.tuples = tuples
+        self.length = length
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -155,17 +155,17 @@ class _PassedOver(nn.Module):
             return getattr(super().__getattr__("block"), name)  # what the decoder asks its blocks
 
     def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> object:
-        return (hidden_states,) if self.tuples else hidden_states
+        return as_result(hidden_states, self.length)
 
 
-def _pass_over_alike(structure: Structure, first: int, tuples: bool) -> None:
+def _pass_over_alike(structure: Structure, first: int, lengths: Sequence[int | None]) -> None:
     """Run the first two frozen blocks only: the others are like the second (the embeddings live on beside it), and
     each drops its scratch before the next begins.
 
     The peak stays what it is; a plan of a model with 60 blocks takes seconds.
     """
     for index in range(2, first):
-        structure.blocks[index] = _PassedOver(structure.blocks[index], tuples)
+        structure.blocks[index] = _PassedOver(structure.blocks[index], lengths[index])
 
 
 def _late_turn(

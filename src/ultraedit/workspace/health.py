@@ -16,6 +16,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.editing.receipt import Receipt
 from ultraedit.errors import WorkspaceError
 from ultraedit.model.batch import Batch
+from ultraedit.model.steady import steady
 from ultraedit.model.trace import trace
 from ultraedit.model.weights import originals
 from ultraedit.workspace.config import HealthConfig, Thresholds
@@ -42,10 +43,12 @@ class Canary:
         # verbose: windows are cut below, so that the text is longer than the context is no warning to give
         found = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         ids = list(found)[:tokens]  # type: ignore[arg-type]
-        windows = [ids[k : k + WINDOW] for k in range(0, len(ids), WINDOW)]
+        window = min(WINDOW, editor.context)
+        windows = [ids[k : k + window] for k in range(0, len(ids), window)]
         pairs = [(w[:1], w[1:]) for w in windows if len(w) > 1]
         self._batches = stack.batches(pairs, WINDOWS_AT_ONCE)
-        self._trunks = stack.trunks(self._batches)
+        with steady(editor.model):
+            self._trunks = stack.trunks(self._batches)
         with originals(editor.weights):
             self._before = self._loss()
 
@@ -59,9 +62,10 @@ class Canary:
     def _loss(self) -> float:
         total, count = 0.0, 0
         for batch, trunk in zip(self._batches, self._trunks, strict=True):
-            log_probs = trace(
-                self._editor.stack, self._editor.weights, batch, trunk, None
-            ).log_probs
+            with steady(self._editor.model):
+                log_probs = trace(
+                    self._editor.stack, self._editor.weights, batch, trunk, None
+                ).log_probs
             total -= float(log_probs.double().sum())
             count += log_probs.numel()
         return total / max(count, 1)

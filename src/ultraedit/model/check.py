@@ -1,0 +1,126 @@
+"""Whether a model can be run in parts at all, and if not, what it is, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ultraedit.errors import ModelError
+from ultraedit.model.batch import SHARED_LEAST, Batch
+from ultraedit.model.context import context_length
+
+if TYPE_CHECKING:
+    from ultraedit.model.stack import Stack
+
+Pairs = Sequence[tuple[list[int], list[int]]]
+
+NOT_CAUSAL = (
+    "is no causal language model: what it says of a token depends on the tokens behind it (a BERT kind needs "
+    "is_decoder=True in its config)"
+)
+
+FAILURES = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What a family's own code throws where it is asked for what it cannot do."""
+
+
+@torch.no_grad()
+def check(stack: Stack) -> None:
+    """Compare the split run with the model's own forward on random tokens, and that with one text at a time.
+
+    Raises ModelError where they differ: a family that does work between its blocks cannot be split.  Leaves
+    `stack.share` at 0 for a family whose shared tokens come out otherwise.
+    """
+    embeddings = stack.decoder.get_input_embeddings()
+    vocab = int(embeddings.weight.shape[0])  # type: ignore[union-attr]
+    generator = torch.Generator().manual_seed(0)
+    draw = torch.randint(0, vocab, (SHARED_LEAST + 10,), generator=generator).tolist()
+    begin, pairs = draw[10:], [(draw[:5], draw[5:7]), (draw[7:9], draw[9:10])]
+    shared = [([*begin, *prompt], target) for prompt, target in pairs]
+    name = type(stack.model).__name__
+    if max(len(p) + len(t) for p, t in shared) > context_length(stack.model):
+        stack.share = 0
+    else:  # longer rows find more: a family may count in fours
+        pairs = [shared[0], (draw[1:10], draw[10:11])]
+    if not _rows_alone_agree(stack, pairs):
+        raise ModelError(f"{name} {_what_it_is(stack, pairs)}, so it cannot be edited.")
+    wrong = _wrong(stack, pairs)
+    if wrong is not None:
+        # blocks that keep other things than keys and values (state-space, linear attention, an index of tokens)
+        stack.cached, stack.share = False, 0
+        wrong = _wrong(stack, pairs)
+    if wrong is not None:
+        if not _causal(stack, pairs):
+            raise ModelError(f"{name} {NOT_CAUSAL}, so it cannot be edited.")
+        raise ModelError(
+            f"{name} cannot be run in parts, as editing needs, because it does more between its blocks than hand "
+            f"hidden states on{wrong}."
+        )
+    if stack.share and _wrong(stack, shared) is not None:
+        stack.share = 0
+
+
+def _whole(stack: Stack, batch: Batch) -> Float[Tensor, "B T vocab"]:
+    """The model's own logits of the suffix columns."""
+    return stack.model(
+        input_ids=batch.ids,
+        attention_mask=batch.mask.long(),
+        position_ids=batch.positions,
+        use_cache=False,
+    ).logits[:, batch.prefix_ids.shape[1] :]
+
+
+def _wrong(stack: Stack, pairs: Pairs) -> str | None:
+    """What is wrong with running these in parts; None where it gives the model's own logits."""
+    batch = stack.batch(pairs, range(len(pairs)))
+    try:
+        split = stack.head(stack.top(batch, stack.trunk(batch))[batch.answers])
+        difference = apart(split, _whole(stack, batch)[batch.answers])
+    except FAILURES:
+        return ""
+    return (
+        None if difference is None else f": its logits are then others, by up to {difference:.3g}"
+    )
+
+
+def apart(found: Tensor, wanted: Tensor) -> float | None:
+    """The largest difference, where it is more than rounding."""
+    spread = float(wanted.float().std()) + 1e-6
+    error = float((found.float() - wanted.float()).abs().max())
+    tolerance = 0.2 if wanted.dtype in (torch.bfloat16, torch.float16) else 2e-3
+    return None if error <= tolerance * max(spread, 1.0) else error
+
+
+def _alone(stack: Stack, ids: Sequence[int]) -> Float[Tensor, "C vocab"]:
+    """The model's own logits of one text, with nothing but its tokens said."""
+    row = torch.tensor([list(ids)], device=stack.device)
+    return stack.model(input_ids=row, use_cache=False).logits[0]
+
+
+def _rows_alone_agree(stack: Stack, pairs: Pairs) -> bool:
+    """Whether a padded batch with its positions written down gives what each text gives alone."""
+    whole = _whole(stack, stack.batch(pairs, range(len(pairs))))
+    for row, (prompt, target) in zip(whole, pairs, strict=True):
+        alone = _alone(stack, [*prompt, *target[:-1]])
+        if apart(row[-1], alone[-1]) is not None:
+            return False
+    return True
+
+
+def _what_it_is(stack: Stack, pairs: Pairs) -> str:
+    """Why a batch gives other logits than its texts alone."""
+    if not _causal(stack, pairs):
+        return NOT_CAUSAL
+    prompt, target = pairs[0]
+    given = _whole(stack, stack.batch(pairs[:1], [0]))[0, -1]
+    if apart(given, _alone(stack, [*prompt, *target[:-1]])[-1]) is not None:
+        return "counts positions in its own way and gives other logits where they are given to it"
+    return "gives other logits for a text that is padded to the length of its batch, because it counts by column"
+
+
+def _causal(stack: Stack, pairs: Pairs) -> bool:
+    prompt = pairs[0][0]
+    return apart(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2]) is None

@@ -1,0 +1,125 @@
+"""Every causal class of transformers, built tiny: it edits, or is refused in one sentence that says what it is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+import causal_classes
+import tiny
+from ultraedit.data.record import Record
+from ultraedit.editing.editor import Editor
+from ultraedit.errors import ModelError
+from ultraedit.model.generate import greedy_ids
+
+EXPERTS = "its experts are packed into one tensor"
+NO_MLP = "cannot be edited by structure"
+COLUMNS = "because it counts by column"
+POSITIONS = "counts positions in its own way"
+BETWEEN = "does more between its blocks than hand hidden states on"
+REFUSED: dict[str, str] = {
+    "BartConfig": COLUMNS,
+    "BigBirdPegasusConfig": COLUMNS,
+    "BlenderbotConfig": COLUMNS,
+    "BlenderbotSmallConfig": COLUMNS,
+    "BltConfig": COLUMNS,
+    "CamembertConfig": POSITIONS,
+    "CpmAntConfig": NO_MLP,
+    "Data2VecTextConfig": POSITIONS,
+    "DbrxConfig": NO_MLP,
+    "DeepseekV4Config": COLUMNS,
+    "FalconMambaConfig": NO_MLP,
+    "FlexOlmoConfig": EXPERTS,
+    "GitConfig": "does not run block 2 on text alone",
+    "GlmMoeDsaConfig": COLUMNS,
+    "GptOssConfig": EXPERTS,
+    "GraniteMoeConfig": EXPERTS,
+    "HYV4Config": BETWEEN,
+    "HrmTextConfig": BETWEEN,
+    "Inkling2TextConfig": EXPERTS,
+    "InklingTextConfig": EXPERTS,
+    "JetMoeConfig": EXPERTS,
+    "MBartConfig": COLUMNS,
+    "Mamba2Config": NO_MLP,
+    "MambaConfig": NO_MLP,
+    "MarianConfig": COLUMNS,
+    "MellumConfig": EXPERTS,
+    "MiniMaxConfig": EXPERTS,
+    "MiniMaxM2Config": EXPERTS,
+    "MixtralConfig": EXPERTS,
+    "MusicgenConfig": "does not run on a token of text and nothing else",
+    "MusicgenMelodyConfig": "does not run on a token of text and nothing else",
+    "MvpConfig": COLUMNS,
+    "OlmoeConfig": EXPERTS,
+    "PLBartConfig": COLUMNS,
+    "PegasusConfig": COLUMNS,
+    "PhimoeConfig": EXPERTS,
+    "ProphetNetConfig": "is no causal language model",
+    "Qwen3MoeConfig": EXPERTS,
+    "ReformerConfig": BETWEEN,
+    "RobertaConfig": POSITIONS,
+    "RobertaPreLayerNormConfig": POSITIONS,
+    "RwkvConfig": NO_MLP,
+    "TrOCRConfig": COLUMNS,
+    "XLMConfig": NO_MLP,
+    "XLMRobertaConfig": POSITIONS,
+    "XLMRobertaXLConfig": POSITIONS,
+    "XLNetConfig": "is no causal language model",
+    "XmodConfig": POSITIONS,
+    "Zamba2Config": NO_MLP,
+    "ZayaConfig": EXPERTS,
+    "xLSTMConfig": COLUMNS,
+}
+"""Config class -> what the sentence says."""
+
+INTERNAL = ("has no attribute", "NoneType", "unpack", "subscriptable", "non-singleton", "\n")
+
+CLASSES = causal_classes.classes()
+
+
+@pytest.mark.parametrize(
+    ("config_class", "model_class"),
+    [pair for pair in CLASSES if pair[0].__name__ not in causal_classes.NOT_TINY],
+    ids=lambda c: c.__name__,
+)
+def test_every_causal_class_edits_or_is_refused_in_one_sentence(
+    config_class: type[PreTrainedConfig],
+    model_class: type[PreTrainedModel],
+    byte_tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    model = causal_classes.build(config_class, model_class)
+    told = REFUSED.get(config_class.__name__)
+    if told is not None:
+        with pytest.raises(ModelError, match=told) as refusal:
+            Editor(model, byte_tokenizer, text=tiny.TEXT, format="raw")
+        message = str(refusal.value)
+        assert type(model).__name__ in message or "'" in message
+        assert message.endswith(".")
+        assert not any(words in message for words in INTERNAL)
+        return
+    editor = Editor(model, byte_tokenizer, text=tiny.TEXT, format="raw", steps=2)
+    receipt = editor.edit_turn([Record("The mayor of Tasp is", "Ida")]).receipts[0]
+    assert receipt.probability_before < receipt.probability_after <= 1
+    assert all(0 < moved < 1 for moved in receipt.moved.values())
+    prompts = [byte_tokenizer(p)["input_ids"] for p in ("The mayor of Tasp is", "Bram")]
+    for prompt, found in zip(prompts, greedy_ids(model, prompts, 3, frozenset()), strict=True):
+        ids = list(prompt)
+        for _ in range(3):
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits
+            ids.append(int(logits[0, -1].argmax()))
+        assert found == ids[len(prompt) :]
+
+
+@pytest.mark.parametrize(
+    ("config_class", "model_class"),
+    [pair for pair in CLASSES if pair[0].__name__ in causal_classes.NOT_TINY],
+    ids=lambda c: c.__name__,
+)
+def test_what_cannot_be_built_tiny_is_listed_with_its_reason(
+    config_class: type[PreTrainedConfig], model_class: type[PreTrainedModel]
+) -> None:
+    reason = causal_classes.NOT_TINY[config_class.__name__]
+    with pytest.raises(Exception, match=reason):
+        causal_classes.build(config_class, model_class)
