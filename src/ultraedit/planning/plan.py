@@ -18,9 +18,10 @@ from ultraedit.core.solve import DualSolver, PrimalSolver, Update
 from ultraedit.editing.calibrate import measure
 from ultraedit.editing.method import MICRO_BATCH, Method
 from ultraedit.editing.turn import Calibration, Statistics, TurnEngine
-from ultraedit.errors import ConfigError
+from ultraedit.errors import ConfigError, ModelError
 from ultraedit.model.batch import Batch
 from ultraedit.model.cache import Prefix
+from ultraedit.model.checkpoint import one_line
 from ultraedit.model.find import Structure, find_structure
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
@@ -146,8 +147,7 @@ def plan(
     with FakeTensorMode(), memory:
         # without values nothing can be initialised: a draw that repeats until it fits would never end
         with memory.part("weights"), no_init_weights():
-            model = AutoModelForCausalLM.from_config(config, dtype=workload.dtype)
-            model.tie_weights()  # which initialising would have done
+            model = _shaped(name, config, workload.dtype)
             model.eval().requires_grad_(False)
         structure = find_structure(model)
         projections = select_projections(model, structure, modules or method.modules)
@@ -165,10 +165,13 @@ def plan(
             stack.memory = memory
             _pass_over_alike(structure, first, stack._tuples)
             memory.moment = "measuring text"
-            calibration = measure(stack, weights, _windows(workload), method)
-            _assign_metrics(memory, calibration.metrics)
-            memory.moment = "turn"
-            _late_turn(stack, weights, calibration, method, workload, memory)
+            try:
+                calibration = measure(stack, weights, _windows(workload), method)
+                _assign_metrics(memory, calibration.metrics)
+                memory.moment = "turn"
+                _late_turn(stack, weights, calibration, method, workload, memory)
+            except RuntimeError as error:  # torch's for shapes that do not fit together
+                raise _misfit(name, error) from error
     return Plan(
         name,
         tuple(p.name for p in projections),
@@ -178,6 +181,22 @@ def plan(
         {part: memory.at_peak.get(part, 0) for part in PARTS},
         memory.peak,
         memory.peak_moment,
+    )
+
+
+def _shaped(name: str, config: PreTrainedConfig, dtype: torch.dtype) -> Any:
+    """The model without values.  Raises ModelError for a config whose numbers do not fit together."""
+    try:
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    except Exception as error:  # each family checks its numbers in its own way, or not at all
+        raise _misfit(name, error) from error
+    model.tie_weights()  # which initialising would have done
+    return model
+
+
+def _misfit(name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"the config of '{name}' does not make a model that runs: {one_line(error)}; mend its config.json."
     )
 
 
