@@ -115,7 +115,7 @@ def _answer(
     trust_remote_code: bool,
 ) -> Asked:
     """Load, ask, let go: two models are never held at once."""
-    from ultraedit.editing.save import noted_format
+    from ultraedit.editing.notes import read_notes
     from ultraedit.errors import DataError
     from ultraedit.model.generate import answer
     from ultraedit.model.load import load
@@ -123,8 +123,9 @@ def _answer(
 
     if not prompt.strip():
         raise DataError("the prompt is empty; give the question the model is asked.")
+    notes = read_notes(name) if form == "auto" else None
     model, tokenizer = load(name, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-    asked = resolve_format(tokenizer, (noted_format(name) or "auto") if form == "auto" else form)
+    asked = resolve_format(tokenizer, form if notes is None else notes.format)
     length = len(encode_prompt(tokenizer, prompt, asked))
     context = int(getattr(model.get_decoder().config, "max_position_embeddings", 0) or length + 1)
     if length >= context:

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ultraedit.editing.method import Method
+from ultraedit.editing.plain import plain_name
 from ultraedit.errors import ModelError
 from ultraedit.export.digest import dtype_name, tensor_digest
 from ultraedit.export.edited import Edited, require_edits
@@ -67,10 +68,11 @@ def write_delta(edited: Edited, folder: Path) -> None:
     for w in edited.weights:
         stored: Literal["shift", "weight"] = "shift" if _adds_up(w) else "weight"
         value = w.shift if stored == "shift" else w.parameter.data
-        tensors[f"{w.name}.{stored}"] = value.detach().cpu().contiguous()
+        name = plain_name(w.name)
+        tensors[f"{name}.{stored}"] = value.detach().cpu().contiguous()
         modules.append(
             DeltaModule(
-                name=w.name,
+                name=name,
                 stored=stored,
                 dtype=dtype_name(w.original),
                 shape=(w.original.shape[0], w.original.shape[1]),

@@ -161,11 +161,11 @@ def plan(
         with memory.part("masters"):
             weights = edited_weights(model, projections)
         with memory.part("activations and scratch"):
-            stack = _PlannedStack(model, structure, first)
-            stack.memory = memory
-            _pass_over_alike(structure, first, stack._tuples)
-            memory.moment = "measuring text"
             try:
+                stack = _PlannedStack(model, structure, first)
+                stack.memory = memory
+                _pass_over_alike(structure, first, stack._tuples)
+                memory.moment = "measuring text"
                 calibration = measure(stack, weights, _windows(workload), method)
                 _assign_metrics(memory, calibration.metrics)
                 memory.moment = "turn"
