@@ -43,10 +43,15 @@ def plain_model(model: nn.Module) -> PreTrainedModel:
     inside: Any = getattr(model, "_orig_mod", model)
     if not has_adapter(inside):
         return inside
-    if not hasattr(inside, "merge_and_unload"):
+    if isinstance(inside, PreTrainedModel):
         raise ConfigError(
             "the model carries an adapter that load_adapter attached, and transformers would save that adapter alone; "
             "load it with peft.PeftModel.from_pretrained and " + WAY_OUT + "."
+        )
+    if not hasattr(inside, "merge_and_unload"):
+        raise ConfigError(
+            f"the model's adapter is a {type(inside.active_peft_config).__name__[:-6]} and cannot be merged into the "
+            "weights that are saved; edit the model without it."
         )
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper

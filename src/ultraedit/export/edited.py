@@ -102,8 +102,8 @@ def require_edits(edited: Edited) -> None:
     """Raise ConfigError where the edits cannot be taken out: every shift is zero, or an adapter runs beside them."""
     if has_adapter(edited.model):
         raise ConfigError(
-            f"the model edited from '{edited.base}' carries a PEFT adapter, without which its edits are another model's: "
-            "merge it before editing (Editor(model.merge_and_unload(), tokenizer)), or use --to merged."
+            f"the model edited from '{edited.base}' carries a PEFT adapter, without which its edits are "
+            "another model's: merge it before editing (Editor(model.merge_and_unload(), tokenizer)), or use --to merged."
         )
     if not any(bool(w.shift.any()) for w in edited.weights):
         raise ConfigError(
