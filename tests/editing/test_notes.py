@@ -31,9 +31,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.chdir(folder)
     try:
         model, tokenizer = load("base")
-        editor = Editor(
-            model, tokenizer, text=tiny.TEXT, step=0.5, base="base", format="raw"
-        )
+        editor = Editor(model, tokenizer, text=tiny.TEXT, step=0.5, base="base", format="raw")
         editor.edit("The mayor of Tasp is", "Ida")
         editor.save_pretrained("edited")
     finally:
@@ -65,7 +63,9 @@ def test_an_old_relative_note_is_a_sentence_with_the_way_out(there: Path, tmp_pa
     for file in (there / "edited").iterdir():
         if file.name != NOTES:
             (tmp_path / file.name).symlink_to(file)
-    with pytest.raises(ModelError, match=r"was edited from '\./base'.*where that model lies.*--base"):
+    with pytest.raises(
+        ModelError, match=r"was edited from '\./base'.*where that model lies.*--base"
+    ):
         open_folder(tmp_path)
     assert open_folder(tmp_path, base=str(there / "base")).edits == 1
 

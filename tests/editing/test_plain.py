@@ -15,12 +15,15 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import tiny
-from wrapped import IDS, WRAPPED, adapted, lora
 from ultraedit.editing.plain import plain_model, plain_name, write_plain
 from ultraedit.errors import ConfigError
+from wrapped import IDS, WRAPPED, adapted, lora
 
-# PEFT's own, of transformers' name for a setting
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+# PEFT's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*a tied layer is part of the adapter:UserWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "wrapped", tmp_path_factory.mktemp("wrapped")],
         cwd=tests,
-        env=os.environ | {"TORCHDYNAMO_DISABLE": "1"},  # wrapped all the same, and nothing is compiled
+        env=os.environ
+        | {"TORCHDYNAMO_DISABLE": "1"},  # wrapped all the same, and nothing is compiled
         capture_output=True,
         text=True,
         check=False,

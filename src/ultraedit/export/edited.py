@@ -103,7 +103,8 @@ def require_edits(edited: Edited) -> None:
     if has_adapter(edited.model):
         raise ConfigError(
             f"the model edited from '{edited.base}' carries a PEFT adapter, without which its edits are "
-            "another model's: merge it before editing (Editor(model.merge_and_unload(), tokenizer)), or use --to merged."
+            "another model's: merge it before editing (Editor(model.merge_and_unload(), tokenizer)), or use "
+            "--to merged."
         )
     if not any(bool(w.shift.any()) for w in edited.weights):
         raise ConfigError(
