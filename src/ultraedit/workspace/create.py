@@ -16,7 +16,7 @@ from ultraedit.model.text import Format
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import BaseInfo, HealthConfig, ModuleInfo, WorkspaceConfig
 from ultraedit.workspace.journal import FileRow
-from ultraedit.workspace.store import Store, file_row, now
+from ultraedit.workspace.store import Store, file_row, now, refuse_occupied
 from ultraedit.workspace.workspace import Loaded, Workspace
 
 
@@ -51,6 +51,7 @@ def create_workspace(
     if undo_window < 0:
         raise WorkspaceError(f"undo_window is {undo_window}; it is a number of turns, 0 or more.")
     folder = Path(folder)
+    refuse_occupied(folder)  # before minutes of loading and measuring
     base_model, tokenizer = loaded or load(
         model, dtype=dtype, device=device, trust_remote_code=trust_remote_code
     )
