@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ultraedit.errors import ConfigError
 
@@ -33,20 +33,22 @@ class ReceiptFile:
             return
         try:
             with ExitStack() as stack:
+                sink: IO[str] | None = None
                 try:
                     sink = stack.enter_context(self._scratch.open("w", encoding="utf-8"))
                 except OSError as error:
                     self._problem = error
 
                 def write(written: WrittenTurn) -> None:
-                    if self._problem is None:
-                        try:
-                            for receipt in written.receipts:
-                                line = json.dumps(receipt.as_dict(), ensure_ascii=False)
-                                sink.write(line + "\n")
-                            sink.flush()
-                        except OSError as error:
-                            self._problem = error
+                    if sink is None or self._problem is not None:
+                        return
+                    try:
+                        for receipt in written.receipts:
+                            line = json.dumps(receipt.as_dict(), ensure_ascii=False)
+                            sink.write(line + "\n")
+                        sink.flush()
+                    except OSError as error:
+                        self._problem = error
 
                 yield write
         except BaseException:

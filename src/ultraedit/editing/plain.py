@@ -57,7 +57,7 @@ def plain_model(model: nn.Module) -> PreTrainedModel:
     from peft.utils.other import AuxiliaryTrainingWrapper
 
     kinds = (BaseTunerLayer, AuxiliaryTrainingWrapper)
-    tuned = [m for m in inside.modules() if isinstance(m, kinds)]
+    tuned: list[Any] = [m for m in inside.modules() if isinstance(m, kinds)]
     touched = {id(p) for layer in tuned for p in layer.parameters()}
     shared = {id(p): p for p in inside.parameters() if id(p) not in touched}
     names = Counter(id(p) for _, p in inside.named_parameters(remove_duplicate=False))

@@ -77,7 +77,7 @@ def refuse_incomplete(name: str, model: PreTrainedModel, report: dict[str, Any])
 
     Buffers are not counted: every family makes its own again.
     """
-    wrong = sorted(report.get("mismatched_keys") or ())
+    wrong: list[Any] = sorted(report.get("mismatched_keys") or ())
     if wrong:
         key, found, wanted = wrong[0]
         raise ModelError(
@@ -104,7 +104,7 @@ def refuse_both_ways(name: str, model: PreTrainedModel) -> None:
     """
     if getattr(model.config, "is_decoder", None) is not False:
         return
-    rows = min(model.get_input_embeddings().weight.shape[0], 16)
+    rows = min(_rows(model) or 16, 16)
     ids = torch.arange(8, device=model.device).remainder(rows)[None]
     other = ids.clone()
     other[0, -1] = (ids[0, -1] + 1) % rows
@@ -125,8 +125,8 @@ def refuse_foreign_tokenizer(
 
     Tokens added on top are not counted: many checkpoints have one for padding that is never looked up.
     """
-    rows = model.get_input_embeddings().weight.shape[0]
-    if tokenizer.vocab_size > rows:
+    rows = _rows(model)
+    if rows is not None and tokenizer.vocab_size > rows:
         raise ModelError(
             f"the tokenizer of '{name}' knows {tokenizer.vocab_size:,} tokens and its embedding has {rows:,} rows: it "
             "belongs to another model; put the right tokenizer files into the folder."
@@ -172,6 +172,15 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, KeyError):
         text = f"it lacks {text}"
     return (text if len(text) <= LONGEST else text[: LONGEST - 1] + "…").rstrip(".")
+
+
+def _rows(model: PreTrainedModel) -> int | None:
+    """Tokens that the embedding knows; None where a family keeps it in its own way."""
+    try:
+        weight: Any = model.get_input_embeddings().weight
+        return int(weight.shape[0])
+    except (AttributeError, NotImplementedError, IndexError):
+        return None
 
 
 def _parameter(model: PreTrainedModel, key: str) -> int:

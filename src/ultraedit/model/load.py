@@ -72,7 +72,7 @@ def load(
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         part = "weights"
         with _quiet_report():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source,
                 dtype=wanted,
                 output_loading_info=True,
@@ -90,6 +90,7 @@ def load(
         raise unreadable(str(name), source, part, error) from error
     finally:
         logging.enable_progress_bar()
+    model, report = loaded
     refuse_incomplete(str(name), model, report)
     refuse_foreign_tokenizer(str(name), model, tokenizer)
     model.to(where)  # type: ignore[arg-type]
