@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -23,6 +27,21 @@ torch.set_num_threads(1)  # tiny matrices: a second thread only waits
 from transformers import PreTrainedModel, PreTrainedTokenizerFast  # noqa: E402
 
 import tiny  # noqa: E402
+from ultraedit.model.smollm2 import FOLDER, cache_dir  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests keep no calibration in the user's cache and find none there; the converted SmolLM2 alone is shared."""
+    base = tmp_path_factory.getbasetemp()
+    own = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    model = (cache_dir() / FOLDER).absolute()
+    own.mkdir(exist_ok=True)
+    with suppress(FileExistsError):  # another worker was first
+        (own / FOLDER).symlink_to(model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULTRAEDIT_CACHE", str(own))
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import json
+import os
 import re
 from pathlib import Path
 
@@ -206,3 +209,80 @@ def test_named_bad_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("p", "t")] + [("p", "")] * 10
     assert len(list(read_records(rows, strict=False, report=report))) == 1
     assert (report.unusable, len(report.bad)) == (10, 3)
+
+
+def test_long_cells_are_read_whether_or_not_their_column_is(tmp_path: Path) -> None:
+    """Python's csv refuses cells of more than 131,072 characters, in columns that nobody reads too."""
+    path = tmp_path / "facts.csv"
+    long = "x" * 1_000_000
+    path.write_text(f"prompt,target,article\nWho?,Ida,{long}\n{long},Bo,short\n")
+    before = csv.field_size_limit(131_072)
+    try:
+        found = list(read_records(path))
+    finally:
+        csv.field_size_limit(before)
+    assert [(r.prompt, r.target) for r in found] == [("Who?", "Ida"), (long, "Bo")]
+
+
+def test_a_cell_beyond_all_measure_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ultraedit.data import sources
+
+    path = tmp_path / "facts.csv"
+    path.write_text(f"prompt,target\nWho?,{'x' * 200}\n")
+    before = csv.field_size_limit()
+    monkeypatch.setattr(sources, "LONGEST_CELL", 100)
+    try:
+        with pytest.raises(DataError, match=r"line 2: not a sound CSV row \(field larger"):
+            list(read_records(path))
+    finally:
+        csv.field_size_limit(before)
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")  # opening it would wait for a writer for ever
+    (tmp_path / "null.csv").symlink_to("/dev/null")
+    for name in ("pipe.jsonl", "null.csv"):
+        with pytest.raises(DataError, match="is a pipe or device"):
+            read_records(tmp_path / name)
+
+
+def test_damaged_files_of_every_kind_are_read_or_one_sentence(tmp_path: Path) -> None:
+    """Every ending, cut and changed at 24 places each: 432 files."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"prompt": f"Who is {i}? “é”", "target": f"Ann {i}"} for i in range(40)]
+    lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows).encode()
+    table = "".join(f'{r["prompt"]},"{r["target"]}"\n' for r in rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    kinds = {
+        ".jsonl": lines,
+        ".json": json.dumps(rows).encode(),
+        ".csv": b"prompt,target\n" + table.encode(),
+        ".tsv": b"prompt\ttarget\n" + table.replace(",", "\t").encode(),
+        ".parquet": (tmp_path / "p.parquet").read_bytes(),
+    }
+    kinds |= {f"{k}.gz": gzip.compress(v) for k, v in kinds.items() if k != ".parquet"}
+    tried = 0
+    for ending, whole in kinds.items():
+        path = tmp_path / f"facts{ending}"
+        path.write_bytes(whole)
+        assert len(list(read_records(path))) == 40
+        for k in range(24):
+            at = len(whole) * k // 24
+            for damaged in (
+                whole[:at],
+                whole[:at] + bytes([whole[at] ^ 0x81]) + whole[at + 1 :],
+            ):
+                path.write_bytes(damaged)
+                tried += 1
+                for strict in (True, False):
+                    try:
+                        for _ in read_records(path, strict=strict):
+                            pass
+                    except DataError as error:
+                        assert "\n" not in str(error)
+                        assert "facts" in str(error)
+    assert tried == 432

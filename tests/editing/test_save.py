@@ -160,3 +160,53 @@ def test_a_writing_error_of_safetensors_is_a_sentence(
         with pytest.raises(ConfigError, match="could not be written"):
             editor.save_pretrained(tmp_path / "edited")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_base_and_what_holds_it_are_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "models" / "base"
+    tiny.llama().save_pretrained(base)
+    tiny.tokenizer().save_pretrained(base)
+    editor = Editor.from_pretrained(base, text=tiny.TEXT)
+    before = {p.name: p.read_bytes() for p in base.iterdir()}
+    (tmp_path / "link").symlink_to(base)
+    monkeypatch.chdir(base.parent)
+    for name in (base, "base", "./base/", "../models/base", tmp_path / "link", base.parent):
+        with pytest.raises(ConfigError, match=r"(is|holds) '.*base', which this starts from"):
+            editor.save_pretrained(name, overwrite=True)
+    assert {p.name: p.read_bytes() for p in base.iterdir()} == before
+    editor.save_pretrained(base / "edited")  # beside its files: nothing is replaced
+    assert (base / "edited" / "model.safetensors").is_file()
+
+
+def test_a_workspace_and_the_folder_one_works_in_are_never_replaced(
+    editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = tmp_path / "ws"
+    space.mkdir()
+    (space / "workspace.json").write_text("{}")
+    with pytest.raises(ConfigError, match="is a workspace"):
+        editor.save_pretrained(space, overwrite=True)
+    monkeypatch.chdir(space)
+    monkeypatch.setenv("HOME", str(tmp_path / "home" / "me"))
+    for folder in (tmp_path, "/", tmp_path / "home"):
+        with pytest.raises(ConfigError, match=r"holds the folder you work in or your home"):
+            editor.save_pretrained(folder, overwrite=True)
+    assert (space / "workspace.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("place", ["/proc/ultraedit", "/dev/null/x", "x" * 300, "a\0b"])
+def test_a_place_that_cannot_be_written_is_told_before_any_work(place: str) -> None:
+    """By trying: a superuser is permitted everything and may still not write to /proc."""
+    from ultraedit.writable import refuse_unwritable
+
+    with pytest.raises(ConfigError, match=r"cannot be written: .*; choose another place"):
+        refuse_unwritable(Path(place))
+
+
+def test_trying_a_place_leaves_nothing(tmp_path: Path) -> None:
+    from ultraedit.writable import refuse_unwritable
+
+    refuse_unwritable(tmp_path / "deep" / "deeper" / "file")
+    assert list(tmp_path.iterdir()) == []

@@ -190,3 +190,21 @@ def test_a_model_with_a_vision_tower_is_planned() -> None:
     found = plan("tiny", config, method("default"), work)
     real = AutoModelForCausalLM.from_config(config)
     assert found.parameters == sum(p.numel() for p in real.parameters())  # the tied head once
+
+
+def test_a_config_whose_numbers_do_not_fit_is_a_sentence(tmp_path) -> None:
+    """80 configs with one field changed: planned, or refused in one sentence."""
+    tiny.llama().save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    whole = json.loads(file.read_text())
+    refused = 0
+    for key in ("hidden_size", "head_dim", "num_key_value_heads", "hidden_act", "vocab_size"):
+        for value in (None, -1, 0, "x", [], {}, 1.5, 7):
+            file.write_text(json.dumps(whole | {key: value}))
+            try:
+                config = read_config(str(tmp_path))
+                plan("m", config, method("default"), Workload(torch.float32, turn=2))
+            except ModelError as error:
+                refused += 1
+                assert "\n" not in str(error)
+    assert refused > 20

@@ -17,6 +17,7 @@ from ultraedit.evaluation.files import (
     write_scores,
     write_text,
 )
+from ultraedit.writable import refuse_unwritable
 
 if TYPE_CHECKING:
     from ultraedit.bench.store import TurnPoint
@@ -32,18 +33,21 @@ def check(out: Path, config: dict[str, Any], digest: str | None, overwrite: bool
 
     `out` may be new, empty, or one that these very settings began; with `overwrite` also any other benchmark's.
     `digest` is the data's.  Raises ConfigError where it holds another benchmark, one on other data, or files that
-    no benchmark wrote.
+    no benchmark wrote, or where there is work to do and it cannot be written.
     """
     if out.is_file():
         raise ConfigError(f"'{out}' is a file; name a folder with --out.")
     if not (out / CONFIG).is_file():
         if out.is_dir() and any(out.iterdir()):
             raise ConfigError(f"'{out}' holds files that are no benchmark's; choose another --out.")
+        refuse_unwritable(out / CONFIG)
         return None
     if overwrite:
+        refuse_unwritable(out / CONFIG)
         return None
     _same(out / CONFIG, config)
     if not (out / RESULT).is_file():
+        refuse_unwritable(out / CONFIG)
         return None
     result = read_result(out / RESULT)
     if result.data.sha256 != digest:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ultraedit.editing.save import NOTES
+from ultraedit.editing.notes import read_notes
 from ultraedit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +38,8 @@ class SavedPair:
         self._dtype, self._device, self._trust = dtype, device, trust_remote_code
 
     def notes(self) -> dict[str, Any]:
-        return read_notes(self._model)
+        notes = read_notes(self._model)
+        return {} if notes is None else notes.as_dict()
 
     @contextmanager
     def base(self) -> Iterator[Loaded]:
@@ -63,7 +62,7 @@ class LivePair:
         self._editor = editor
 
     def notes(self) -> dict[str, Any]:
-        return self._editor.notes()
+        return self._editor.notes().as_dict()
 
     @contextmanager
     def base(self) -> Iterator[Loaded]:
@@ -75,21 +74,10 @@ class LivePair:
         yield self._editor.model, self._editor.tokenizer
 
 
-def read_notes(model: str) -> dict[str, Any]:
-    """What `Editor.save_pretrained` noted in the model's folder; empty for any other model."""
-    path = Path(model) / NOTES
-    if not path.is_file():
-        return {}
-    try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"'{path}' is damaged ({error}); give --base and --format.") from error
-    return notes if isinstance(notes, dict) else {}
-
-
 def base_of(model: str, given: str | None) -> str:
     """The unedited model: the one given, else the one noted beside the edited.  Raises ConfigError where none is."""
-    base = given or read_notes(model).get("base")
+    notes = read_notes(model) if given is None else None
+    base = given or (notes and notes.base)
     if not base:
         raise ConfigError(
             f"'{model}' does not say which model it was edited from; name it with --base."

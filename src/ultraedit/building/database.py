@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraedit.building.config import BuildConfig
-from ultraedit.errors import DataError
+from ultraedit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,13 +32,19 @@ class WorkDatabase:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             self.con: duckdb.DuckDBPyConnection = duckdb.connect(str(folder / "build.duckdb"))
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             raise DataError(
                 f"The unfinished build in {str(folder)!r} cannot be opened; another build may be "
                 "running there, "
                 "or the file is damaged: delete the folder to start over."
             ) from error
-        self.con.execute(f"SET memory_limit = '{config.memory}'")
+        try:
+            self.con.execute("SET memory_limit = $1", [config.memory])
+        except duckdb.Error as error:
+            self.con.close()
+            raise ConfigError(
+                f"--memory {config.memory!r} is not an amount of memory; write it like 3GB."
+            ) from error
         self.con.execute(f"SET threads = {config.threads}")
         self.con.execute("SET preserve_insertion_order = false")
         self.con.execute(f"SET temp_directory = '{folder / 'spill'}'".replace("\\", "/"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from ultraedit.building.classes import CODE, class_of_kind
 from ultraedit.building.database import WorkDatabase
 from ultraedit.building.relations import Relation, resolve
-from ultraedit.building.sources import Label, Triple, read, sniff
+from ultraedit.building.sources import Label, Source, Triple, read, reading, sniff
 from ultraedit.errors import DataError
 
 _BATCH = 100_000
@@ -59,8 +59,42 @@ def _literal(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
+def _load_one(db: WorkDatabase, source: Source, number: int) -> None:
+    """Reads one file into `raw` and `labels`."""
+    if source.form == "id-table":
+        db.con.execute(
+            "INSERT INTO raw SELECT s, NULL, r, o, NULL, NULL FROM read_csv("
+            f"{_literal(source.path)}, delim='\t', header=false, quote='', escape='', "
+            "columns={'s': 'VARCHAR', 'r': 'VARCHAR', 'o': 'VARCHAR'})"
+        )
+        return
+    if source.form == "alias-lines":
+        # a line is an id and its names; the first name is the label
+        db.con.execute(
+            "INSERT INTO labels SELECT split_part(line, '\t', 1), split_part(line, '\t', 2), ? "
+            f"FROM read_csv({_literal(source.path)}, delim='\x01', header=false, "
+            "quote='', escape='', "
+            "max_line_size=4000000, columns={'line': 'VARCHAR'})",
+            [number],
+        )
+        return
+    triples: list[Triple] = []
+    labels: list[Label] = []
+    for item in read(source):
+        if isinstance(item, Triple):
+            triples.append(item)
+        else:
+            labels.append(item)
+        if len(triples) + len(labels) >= _BATCH:
+            _flush(db, triples, labels, number)
+    _flush(db, triples, labels, number)
+
+
 def load(db: WorkDatabase, files: Iterable[Path], tick: Callable[[str], None]) -> None:
-    """Reads every file into `raw` and `labels`.  Raises `DataError` for a file of no known form."""
+    """Reads every file into `raw` and `labels`.  Raises `DataError` for a file of no known form, or
+    one that is damaged."""
+    import duckdb
+
     db.con.execute(
         "CREATE TABLE raw (s VARCHAR, sl VARCHAR, r VARCHAR, o VARCHAR, ol VARCHAR, start VARCHAR)"
     )
@@ -68,33 +102,14 @@ def load(db: WorkDatabase, files: Iterable[Path], tick: Callable[[str], None]) -
     sources = [sniff(path) for path in files]
     for number, source in enumerate(sources):
         tick(f"reading {source.path.name} ({source.form})")
-        if source.form == "id-table":
-            db.con.execute(
-                "INSERT INTO raw SELECT s, NULL, r, o, NULL, NULL FROM read_csv("
-                f"{_literal(source.path)}, delim='\t', header=false, quote='', escape='', "
-                "columns={'s': 'VARCHAR', 'r': 'VARCHAR', 'o': 'VARCHAR'})"
-            )
-            continue
-        if source.form == "alias-lines":
-            # a line is an id and its names; the first name is the label
-            db.con.execute(
-                "INSERT INTO labels SELECT split_part(line, '\t', 1), split_part(line, '\t', 2), ? "
-                f"FROM read_csv({_literal(source.path)}, delim='\x01', header=false, "
-                "quote='', escape='', "
-                "max_line_size=4000000, columns={'line': 'VARCHAR'})",
-                [number],
-            )
-            continue
-        triples: list[Triple] = []
-        labels: list[Label] = []
-        for item in read(source):
-            if isinstance(item, Triple):
-                triples.append(item)
-            else:
-                labels.append(item)
-            if len(triples) + len(labels) >= _BATCH:
-                _flush(db, triples, labels, number)
-        _flush(db, triples, labels, number)
+        try:
+            with reading(source.path, source.form):
+                _load_one(db, source, number)
+        except duckdb.Error as error:
+            why = str(error).splitlines()[0]
+            raise DataError(
+                f"{str(source.path)!r} cannot be read ({why}); mend the file or get it again."
+            ) from error
     total = db.one("SELECT count(*) FROM raw")
     if not total:
         names = ", ".join(str(source.path) for source in sources)

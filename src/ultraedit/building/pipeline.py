@@ -17,6 +17,7 @@ from ultraedit.building.rewrite import Rewriter
 from ultraedit.building.tally import Tally
 from ultraedit.building.write import write_shards
 from ultraedit.errors import DataError
+from ultraedit.writable import refuse_unwritable
 
 WORK = ".build"
 """Folder inside the output folder that holds an unfinished build."""
@@ -70,10 +71,15 @@ def build(config: BuildConfig, progress: Progress) -> BuildResult:
     set,
     and when nothing passes the gates; `ConfigError` for a rewriter that cannot be used.
     """
+    import duckdb
+
     for path in config.triples:
         if not path.exists():
             raise DataError(f"{str(path)!r} does not exist; check --triples.")
     work = config.out / WORK
+    if config.out.is_file():
+        raise DataError(f"{str(config.out)!r} is a file; name a folder with --out.")
+    refuse_unwritable(work / "build.duckdb")
     if config.out.exists() and any(config.out.iterdir()) and not work.exists():
         raise DataError(
             f"{str(config.out)!r} is not empty; choose another --out, or delete the folder."
@@ -98,6 +104,11 @@ def build(config: BuildConfig, progress: Progress) -> BuildResult:
         counts = db.counts()
         progress.stage("writing records")
         tally = write_shards(db, config, work, rewriter, lambda n: progress.records(n, config.size))
+    except duckdb.Error as error:
+        raise DataError(
+            f"The build in {str(config.out)!r} stopped ({str(error).splitlines()[0]}); free some space or "
+            "mend what it says, and start it again: it goes on from there."
+        ) from error
     finally:
         db.close()
     if not tally.written:

@@ -15,7 +15,9 @@ import io
 import itertools
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -57,6 +59,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "start": ("start", "start_time", "since"),
 }
 """Column names that are understood, by meaning."""
+LONGEST_CELL = 1 << 24
+"""Characters of a CSV cell; Python's own limit of 131,072 refuses files for columns that nobody
+reads."""
 _ID = re.compile(r"^[QP]\d+$")
 
 
@@ -145,6 +150,13 @@ def sniff(path: Path) -> Source:
     of the known."""
     if path.is_dir():
         raise DataError(f"{str(path)!r} is a folder; name the files in it.")
+    if not path.is_file():
+        raise DataError(f"{str(path)!r} is a pipe or device; put the triples into a file.")
+    with reading(path, "any known form's"):
+        return _sniff(path)
+
+
+def _sniff(path: Path) -> Source:
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -225,6 +237,7 @@ def _table_rows(path: Path) -> Iterator[dict[str, Any]]:
             for line in file:
                 yield dict(zip(names, line.rstrip("\n").split("\t"), strict=False))
         else:
+            csv.field_size_limit(LONGEST_CELL)
             yield from csv.DictReader(file, next(csv.reader([header])))
 
 
@@ -266,9 +279,42 @@ def _labels(source: Source) -> Iterator[Label]:
             yield Label(key, value["label"] if isinstance(value, dict) else value)
 
 
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Whatever reading `path` raises becomes a `DataError` that says what is wrong with the file;
+    `what` is the form its rows should have."""
+    try:
+        yield
+    except EOFError as error:
+        raise DataError(
+            f"{str(path)!r} is packed and ends early; get the whole file again."
+        ) from error
+    except UnicodeError as error:
+        raise DataError(
+            f"{str(path)!r} holds text that is not UTF-8 ({error.reason}); convert it first."
+            if isinstance(error, UnicodeDecodeError)
+            else f"{str(path)!r} holds half of a surrogate pair; write the character as UTF-8 text."
+        ) from error
+    except (OSError, zlib.error, csv.Error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(path)!r} cannot be read ({why}); get the file again.") from error
+    except RecursionError as error:
+        raise DataError(f"{str(path)!r} holds JSON that is nested too deeply.") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # a row with a list where a text should be, and the like: thousands of ways
+        raise DataError(
+            f"{str(path)!r} has a row that is not as {what} rows are; mend it or take it out."
+        ) from error
+
+
 def read(source: Source) -> Iterator[Triple | Label]:
     """All triples and labels of one file, in file order.  Raises `DataError` with the line that
     cannot be read."""
+    with reading(source.path, source.form):
+        yield from _items(source)
+
+
+def _items(source: Source) -> Iterator[Triple | Label]:
     path = source.path
     if source.form == "wikidata-dump":
         from ultraedit.building.wikidata import read_dump
@@ -287,7 +333,10 @@ def read(source: Source) -> Iterator[Triple | Label]:
         if first is None:
             return
         names = _columns(list(first))
-        assert names is not None, "sniffed"
+        if names is None:  # a first row with fewer cells than the header
+            raise _refuse(
+                path, f"its first row has only {', '.join(map(str, first)) or 'no cells'}"
+            )
         reader = _row_reader(names)
         for row in itertools.chain([first], stream):
             yield from reader(row)

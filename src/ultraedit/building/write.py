@@ -23,6 +23,7 @@ from ultraedit.building.relations import Relation, resolve
 from ultraedit.building.rewrite import Rewriter
 from ultraedit.building.tally import Tally
 from ultraedit.building.workers import Workers
+from ultraedit.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,9 +67,16 @@ class _State:
         self.missing: set[int] = set()
         self.tally = Tally(seed)
         if path.exists():
-            held = json.loads(path.read_text(encoding="utf-8"))
-            self.next, self.last, self.missing = held["next"], held["last"], set(held["missing"])
-            self.tally = Tally.from_json(held["tally"])
+            try:
+                held = json.loads(path.read_text(encoding="utf-8"))
+                self.next, self.last = held["next"], held["last"]
+                self.missing = set(held["missing"])
+                self.tally = Tally.from_json(held["tally"])
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise DataError(
+                    f"{str(path)!r} is damaged, so the unfinished build cannot go on; delete the "
+                    "folder of the build to start over."
+                ) from error
 
     def save(self) -> None:
         body = {

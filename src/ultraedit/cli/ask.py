@@ -115,7 +115,7 @@ def _answer(
     trust_remote_code: bool,
 ) -> Asked:
     """Load, ask, let go: two models are never held at once."""
-    from ultraedit.editing.save import noted_format
+    from ultraedit.editing.notes import read_notes
     from ultraedit.errors import DataError
     from ultraedit.model.context import context_length
     from ultraedit.model.generate import answer
@@ -124,8 +124,9 @@ def _answer(
 
     if not prompt.strip():
         raise DataError("the prompt is empty; give the question the model is asked.")
+    notes = read_notes(name) if form == "auto" else None
     model, tokenizer = load(name, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-    encoder = PromptEncoder(tokenizer, (noted_format(name) or "auto") if form == "auto" else form)
+    encoder = PromptEncoder(tokenizer, form if notes is None else notes.format)
     asked = encoder.form
     length = len(encoder.prompt(prompt))
     context = context_length(model, tokenizer)

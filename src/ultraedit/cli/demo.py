@@ -66,7 +66,7 @@ def demo(
     """
     from ultraedit.editing.save import refuse_occupied
 
-    refuse_occupied(out, overwrite)
+    refuse_occupied(out, overwrite, model)
     started = time.perf_counter()
     seed_all(seed)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,13 +29,12 @@ from ultraedit.cli.common import (
     seed_all,
     warnings_as_lines,
 )
+from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
 from ultraedit.methods.presets import MICRO_BATCH, method
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ultraedit.editing.editor import Editor, EditSummary, WrittenTurn
 
 
@@ -156,7 +153,7 @@ def edit(
     )  # refuses a bad setting before the model is loaded
     _check_what(prompt, target, file, rephrase, with_rephrases)
     total = _check_input(prompt, target, file)
-    _check_outputs(file, out, receipts, overwrite)
+    _check_outputs(model, file, out, receipts, overwrite)
     seed_all(seed)
 
     from ultraedit.editing.editor import Editor
@@ -176,8 +173,10 @@ def edit(
             micro_batch=micro_batch,
         )
         if file is not None and out is not None:
-            summary = _stream(editor, file, total, turn, with_rephrases, receipts, json_output)
+            lines = ReceiptFile(receipts)
+            summary = _stream(editor, file, total, turn, with_rephrases, lines, json_output)
             editor.save_pretrained(out, overwrite=overwrite)
+            lines.place(out)
             _print_summary(summary, out, receipts, json_output)
         else:
             _single(editor, prompt or "", target or "", rephrase or [], out, overwrite, json_output)
@@ -214,12 +213,15 @@ def _check_input(prompt: str | None, target: str | None, file: str | None) -> in
 
 
 def _check_outputs(
-    file: str | None, out: Path | None, receipts: Path | None, overwrite: bool
+    model: str, file: str | None, out: Path | None, receipts: Path | None, overwrite: bool
 ) -> None:
+    from ultraedit.editing.place import refuse_precious
     from ultraedit.editing.save import refuse_occupied
+    from ultraedit.writable import refuse_unwritable
 
+    facts = [] if file is None else [file]
     if out is not None:
-        refuse_occupied(out, overwrite)
+        refuse_occupied(out, overwrite, model, *facts)
     if file is not None and out is None:
         raise ConfigError(
             f"the edits of '{file}' would be lost: name a folder for the edited model with --out."
@@ -232,6 +234,12 @@ def _check_outputs(
         raise ConfigError(f"'{receipts}' exists; choose another file or pass --overwrite.")
     if not receipts.absolute().parent.is_dir():
         raise ConfigError(f"the folder of '{receipts}' does not exist; make it or choose another.")
+    refuse_precious(receipts, *facts)
+    if out is not None and receipts.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(
+            f"'{receipts}' lies in '{out}', which the edited model takes the place of; choose another file."
+        )
+    refuse_unwritable(receipts)
 
 
 def _single(
@@ -262,13 +270,13 @@ def _stream(
     total: int | None,
     turn: int,
     with_rephrases: bool,
-    receipts: Path | None,
+    receipts: ReceiptFile,
     quiet: bool,
 ) -> EditSummary:
     from ultraedit.cli.progress import edit_progress
 
     _check_lengths(editor, file)
-    with edit_progress(total, quiet) as advance, _receipt_file(receipts) as write:
+    with edit_progress(total, quiet) as advance, receipts.writing() as write:
 
         def on_turn(written: WrittenTurn) -> None:
             write(written)
@@ -291,31 +299,6 @@ def _check_lengths(editor: Editor, file: str) -> None:
     for record in read_records(file):
         if len((record.prompt + record.target).encode()) + template > editor.context:
             encode_record(record, editor.encoder, editor.context)
-
-
-@contextmanager
-def _receipt_file(path: Path | None) -> Iterator[Callable[[WrittenTurn], None]]:
-    """Receipts go to a temporary name and get their own when all are written."""
-    import json
-    import os
-
-    if path is None:
-        yield lambda written: None
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as sink:
-
-            def write(written: WrittenTurn) -> None:
-                for receipt in written.receipts:
-                    sink.write(json.dumps(receipt.as_dict(), ensure_ascii=False) + "\n")
-
-            yield write
-            sink.flush()
-            os.fsync(sink.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _print_summary(

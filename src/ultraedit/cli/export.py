@@ -88,13 +88,16 @@ def export(
     edits that the edited model answers.
     """
     from ultraedit.data import read_records
-    from ultraedit.editing.place import refuse_occupied
+    from ultraedit.editing.place import refuse_occupied, refuse_precious
     from ultraedit.evaluation.files import read_result
     from ultraedit.export import export as write
+    from ultraedit.writable import refuse_unwritable
 
     wanted = _rank(rank)
-    if to != "card":
-        refuse_occupied(out, overwrite)  # before minutes of loading
+    if to != "card":  # before minutes of loading
+        refuse_precious(out, edited, *([base] if base else []))
+        refuse_occupied(out, overwrite)
+    refuse_unwritable(out)
     scores = None if result is None else read_result(result)
     live, journal = _open(edited, base, device, trust_remote_code)
     records = journal if edits is None else list(read_records(edits))

@@ -38,9 +38,11 @@ def hub_rows(source: str) -> Iterator[Raw]:
         rows: Any = datasets.load_dataset(name, split=split, streaming=True)
         for number, row in enumerate(rows, start=1):
             yield number, _plain(row)
-    except (OSError, ValueError, RuntimeError) as error:
-        # `datasets` and the HTTP client below it raise many kinds; all of these mean "not reachable
-        # or not there".
+    except DataError:
+        raise
+    except Exception as error:
+        # `datasets` and the HTTP clients below it raise many kinds without a common base; all mean
+        # "not reachable or not there".
         first = (str(error).splitlines() or [type(error).__name__])[0]
         place = f" after row {number}" if number else ""
         raise DataError(

@@ -20,6 +20,9 @@ from ultraedit.errors import DataError
 
 Raw = tuple[int, Mapping[str, Any] | RowError]
 
+LONGEST_CELL = 1 << 24
+"""Characters of a cell.  Python's own limit of 131,072 refuses whole articles in columns that nobody reads; none at
+all would take a file with an unclosed quote for one cell."""
 BOM = b"\xef\xbb\xbf"
 ENDINGS = {
     ".json": "json",
@@ -47,6 +50,10 @@ def local_kind(path: Path) -> str:
                 "Parquet shards (or one that has them in its folder data)"
             )
         return "parquet"
+    if not path.is_file():
+        raise DataError(
+            f"{str(path)!r} is a pipe or device, and facts are read more than once; put them into a file"
+        )
     name = path.name.lower()
     plain = name.removesuffix(".gz")
     kind = ENDINGS.get(Path(plain).suffix)
@@ -206,6 +213,7 @@ def _table(path: Path, delimiter: str) -> Iterator[Raw]:
                 # Which row the byte belongs to depends on the quoting around it, so reading stops.
                 raise DataError(f"{str(path)!r}, line {line}: {_not_utf8(offset, error)}") from None
 
+    csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     start = 1

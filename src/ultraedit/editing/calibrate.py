@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric, identity_metric
-from ultraedit.editing.kept import digest, read, write
+from ultraedit.editing.kept import digest, keep, place, read
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, Method
 from ultraedit.model.context import context_length
-from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import text_keys
 from ultraedit.model.weights import EditedWeight, originals
 
+WORTH_LOOKING = 10**10
+"""Tokens times parameters below which measuring takes less time than looking for what was kept."""
 WORTH_KEEPING = 1.0
 """Seconds of measuring from which the result is kept in the user's cache."""
 
@@ -48,21 +49,20 @@ def calibrate(
         )
     if not method.measures_text:
         return measure(stack, weights, windows, method)
+    tokens = sum(len(w) for w in windows)
+    if tokens * sum(p.numel() for p in stack.model.parameters()) < WORTH_LOOKING:
+        return measure(stack, weights, windows, method)
     with originals(weights):
-        name = digest(
-            stack.model,
-            weights,
-            windows,
-            (method.metric_weight or 0.0, method.metric_weight is not None),
-        )
-    file = cache_dir() / "calibration" / f"{name}.safetensors"
-    kept = read(file, stack.device)
+        settings = (method.metric_weight or 0.0, method.metric_weight is not None)
+        name = digest(stack.model, weights, windows, settings)
+    file = place(name)
+    kept = None if file is None else read(file, weights, stack.device)
     if kept is not None:
         return kept
     started = time.perf_counter()
     made = measure(stack, weights, windows, method)
-    if time.perf_counter() - started > WORTH_KEEPING:
-        write(file, made)
+    if file is not None and time.perf_counter() - started > WORTH_KEEPING:
+        keep(file, made)
     return made
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -23,6 +22,8 @@ from ultraedit.editing.assemble import (
 )
 from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
+from ultraedit.editing.notes import Notes, lasting_name
+from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Answer, EditSummary, Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
@@ -94,7 +95,9 @@ class Editor:
             raise ConfigError(f"micro_batch is {micro_batch}; it must be at least 1.")
         self.model = usable(model).eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.base = base or str(getattr(model.config, "_name_or_path", "") or "unnamed model")
+        self.base = lasting_name(
+            base or getattr(model.config, "_name_or_path", "") or "unnamed model"
+        )
         self.method = method(
             preset,
             step=step,
@@ -373,20 +376,23 @@ class Editor:
             self.statistics = self.engine.start()
         self.edits = self.turns = 0
 
-    def notes(self) -> dict[str, Any]:
-        """What there is to say of the live model beside its weights, as plain values."""
-        return {
-            "base": self.base,
-            "edits": self.edits,
-            "turns": self.turns,
-            "format": self.form,
-            "method": dict(self.method.__dict__),
-            "modules": [w.name for w in self.weights],
-        }
+    def notes(self) -> Notes:
+        """What there is to say of the live model beside its weights."""
+        return Notes(
+            base=self.base,
+            edits=self.edits,
+            turns=self.turns,
+            format=self.form,
+            method=self.method,
+            modules=tuple(plain_name(w.name) for w in self.weights),
+            adapter_merged=has_adapter(self.model),
+        )
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the edited model as a plain checkpoint that transformers loads alone.
 
-        Raises ConfigError if the folder holds something and `overwrite` is off; nothing is half written.
+        A PEFT adapter is merged into what is saved; the live model keeps it beside its weights.
+        Raises ConfigError if the folder holds something and `overwrite` is off, or holds the base; nothing is half
+        written.
         """
         return save_model(self.model, self.tokenizer, Path(folder), self.notes(), overwrite)

@@ -1,38 +1,44 @@
 """Calibrations kept on disk: measuring the text takes seconds, and its result depends on nothing but its inputs.
 
-A file's name is a digest of every parameter of the model, the tokens, the edited modules, the settings and the code
-that measures, so a file is either right or not found.  A file that cannot be read is measured again and replaced.
+A file's name is a digest of all that the result depends on, so a file is either right or not found.  The cache is a
+help and never in the way: what cannot be read is measured again, and what cannot be written is told and not kept.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
+import json
 import os
-import zlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ultraedit.core import preserve
 from ultraedit.core.preserve import SKETCH_RANK, DenseMetric, SketchMetric
 from ultraedit.methods.base import Calibration
-from ultraedit.model import trace
+from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
+FORMAT = 1
+"""Raised with every change of what is measured, or how: another version must not find what this one kept.  A test
+holds the numbers of one small model to it."""
 KEPT = 8
 """Files that stay; the oldest go first."""
+PIECE = 1 << 22
+"""Numbers digested at a time: their 8-byte scratch is 32 MB."""
 
 
-def _code() -> bytes:
-    """The source of all that measures: another version of this library must not find what this one kept."""
-    from ultraedit.editing import calibrate
-
-    return "".join(inspect.getsource(m) for m in (calibrate, preserve, trace)).encode()
+def place(name: str) -> Path | None:
+    """Where a calibration is kept; None where this user has no cache folder."""
+    try:
+        return cache_dir() / "calibration" / f"{name}.safetensors"
+    except RuntimeError:  # no home folder
+        return None
 
 
 def digest(
@@ -41,23 +47,54 @@ def digest(
     windows: Sequence[list[int]],
     settings: Sequence[float],
 ) -> str:
-    """Name for a calibration.  Reads every parameter once: half a second for 135 million of them."""
-    found = hashlib.sha256(_code() + repr((list(windows), list(settings))).encode())
-    for w in weights:
-        found.update(w.name.encode())
-    for name, p in model.named_parameters():
-        raw = p.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-        found.update(f"{name} {p.dtype} {tuple(p.shape)} {zlib.crc32(raw.data)}".encode())
+    """Name for a calibration.  Reads every parameter and buffer once, where it lies."""
+    config = getattr(model, "config", None)
+    described = {} if config is None else config.to_dict()
+    for key in ("_name_or_path", "transformers_version", "architectures"):
+        described.pop(key, None)
+    known = [
+        FORMAT,
+        torch.__version__,
+        transformers.__version__,
+        json.dumps(described, sort_keys=True, default=str),
+        [w.name for w in weights],
+        list(windows),
+        list(settings),
+    ]
+    found = hashlib.sha256(repr(known).encode())
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
+        found.update(_sums(tensor))
     return found.hexdigest()
 
 
-def read(file: Path, device: torch.device) -> Calibration | None:
-    """None where there is no such file, or not a whole one."""
-    if not file.exists():
-        return None
+@torch.no_grad()
+def _sums(tensor: Tensor) -> bytes:
+    """Sums of the tensor's bits as whole numbers, along its rows and its columns: any changed bit changes them.
+
+    They are exact in every order of adding, so they can be made where the tensor lies, at the speed of its memory.
+    """
+    if not tensor.numel():
+        return b""
+    flat = tensor.detach().contiguous().view(-1, tensor.shape[-1] if tensor.dim() else 1)
+    # as whole numbers of 8 bytes, whose overflow loses nothing; narrower ones are widened first
+    exact = flat.shape[1] * flat.itemsize % 8 == 0
+    bits = flat.view(torch.int64 if exact else torch.uint8)
+    step = max(1, PIECE // bits.shape[1])
+    across: list[Tensor] = []
+    down = torch.zeros(bits.shape[1], dtype=torch.int64, device=bits.device)
+    for low in range(0, bits.shape[0], step):
+        wide = bits[low : low + step].to(torch.int64)
+        across.append(wide.sum(1))
+        down += wide.sum(0)
+    return torch.cat([*across, down]).cpu().numpy().tobytes()
+
+
+def read(file: Path, weights: Sequence[EditedWeight], device: torch.device) -> Calibration | None:
+    """None where there is no such file, or not a whole one for these weights."""
     try:
         tensors = load_file(file, device=str(device))
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, RuntimeError):
         return None
     metrics: list[DenseMetric | SketchMetric] = []
     while (name := f"dense.{len(metrics)}") in tensors or f"sketch.{len(metrics)}" in tensors:
@@ -65,7 +102,27 @@ def read(file: Path, device: torch.device) -> Calibration | None:
             metrics.append(DenseMetric(tensors[name]))
         else:
             metrics.append(SketchMetric(tensors[f"sketch.{len(metrics)}"], SKETCH_RANK))
-    return Calibration(tuple(tensors["output_norms"].tolist()), tuple(metrics))
+    norms = tensors.get("output_norms")
+    widths = [w.projection.d_in for w in weights]
+    found = [(m.matrix if isinstance(m, DenseMetric) else m.rows).shape[-1] for m in metrics]
+    if norms is None or norms.shape != (len(weights),) or found not in ([], widths):
+        return None
+    if not bool((norms > 0).all()):
+        return None
+    return Calibration(tuple(norms.tolist()), tuple(metrics))
+
+
+def keep(file: Path, calibration: Calibration) -> None:
+    """`write`, if it can be; where it cannot, one line says so and editing goes on."""
+    try:
+        write(file, calibration)
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
+        warnings.warn(
+            f"the measured text could not be kept in '{file.parent}' ({why}), so it is measured again each time; set "
+            "ULTRAEDIT_CACHE to a folder that can be written.",
+            stacklevel=2,
+        )
 
 
 def write(file: Path, calibration: Calibration) -> None:
@@ -79,10 +136,13 @@ def write(file: Path, calibration: Calibration) -> None:
         tensors[f"{'dense' if dense else 'sketch'}.{i}"] = kept.contiguous()
     file.parent.mkdir(parents=True, exist_ok=True)
     scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    save_file(tensors, scratch)
-    with scratch.open("rb") as handle:
-        os.fsync(handle.fileno())
-    scratch.rename(file)
+    try:
+        save_file(tensors, scratch)
+        with scratch.open("rb") as handle:
+            os.fsync(handle.fileno())
+        scratch.replace(file)
+    finally:
+        scratch.unlink(missing_ok=True)
     by_age = sorted(file.parent.glob("*.safetensors"), key=lambda f: f.stat().st_mtime)
     for old in by_age[:-KEPT]:
         old.unlink(missing_ok=True)

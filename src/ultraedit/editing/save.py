@@ -2,56 +2,47 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
 
-from ultraedit.editing.place import placing
+from ultraedit.editing.notes import Notes, write_notes
+from ultraedit.editing.place import placing, refuse_precious
+from ultraedit.editing.plain import write_plain
 from ultraedit.errors import ConfigError
-
-NOTES = "ultraedit.json"
+from ultraedit.writable import refuse_unwritable
 
 
 def save_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
-    notes: dict[str, Any],
+    notes: Notes,
     overwrite: bool,
 ) -> Path:
     """Write into a temporary sibling, fsync, and rename into place.
 
-    Raises ConfigError if `folder` holds something (without `overwrite`) or cannot be written.
+    Raises ConfigError if `folder` holds something (without `overwrite`), holds the base, or cannot be written.
     """
-    refuse_occupied(folder, overwrite)
+    refuse_occupied(folder, overwrite, notes.base)
     with placing(folder, overwrite) as made:
-        logging.disable_progress_bar()
-        try:
-            model.save_pretrained(made)
-        finally:
-            logging.enable_progress_bar()
+        write_plain(model, made)
         tokenizer.save_pretrained(made)
-        (made / NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
+        write_notes(made, notes)
     return folder
 
 
-def refuse_occupied(folder: Path, overwrite: bool) -> None:
-    """Raise ConfigError where `folder` is a file, or holds something and may not be replaced."""
+def refuse_occupied(folder: Path, overwrite: bool, *sources: str) -> None:
+    """Raise ConfigError where an edited model cannot be put at `folder`.
+
+    It is a file, cannot be written, holds something and may not be replaced, or holds what must not be replaced: its
+    base, for one (`sources`), because a model whose base is gone can neither be compared nor exported.
+    """
     if folder.is_file():
         raise ConfigError(f"'{folder}' is a file; name a folder.")
+    refuse_precious(folder, *sources)
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ConfigError(
             f"'{folder}' already holds something; choose another folder or pass --overwrite."
         )
-
-
-def noted_format(name: str | Path) -> Literal["raw", "chat"] | None:
-    """The form a folder's model was edited in; None where it is no folder that `save_model` wrote."""
-    file = Path(name) / NOTES
-    if not file.is_file():
-        return None
-    form = json.loads(file.read_text(encoding="utf-8")).get("format")
-    return form if form in ("raw", "chat") else None
+    refuse_unwritable(folder)

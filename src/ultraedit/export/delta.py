@@ -20,10 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ultraedit.editing.plain import plain_name
 from ultraedit.errors import ModelError
 from ultraedit.export.digest import dtype_name, tensor_digest
 from ultraedit.export.edited import Edited, require_edits
 from ultraedit.methods.base import Method
+from ultraedit.methods.presets import settings_of
 from ultraedit.model.weights import EditedWeight
 
 TENSORS, DESCRIPTION = "delta.safetensors", "delta.json"
@@ -67,10 +69,11 @@ def write_delta(edited: Edited, folder: Path) -> None:
     for w in edited.weights:
         stored: Literal["shift", "weight"] = "shift" if _adds_up(w) else "weight"
         value = w.shift if stored == "shift" else w.parameter.data
-        tensors[f"{w.name}.{stored}"] = value.detach().cpu().contiguous()
+        name = plain_name(w.name)
+        tensors[f"{name}.{stored}"] = value.detach().cpu().contiguous()
         modules.append(
             DeltaModule(
-                name=w.name,
+                name=name,
                 stored=stored,
                 dtype=dtype_name(w.original),
                 shape=(w.original.shape[0], w.original.shape[1]),
@@ -85,7 +88,7 @@ def write_delta(edited: Edited, folder: Path) -> None:
         prompts=edited.form,
         edits=edited.edits,
         turns=edited.turns,
-        method=dict(method.__dict__),
+        method=settings_of(method),
         modules=tuple(modules),
         tensors_sha256=_file_digest(folder / TENSORS),
     )

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ultraedit.editing.save import NOTES
+from ultraedit.editing.notes import NOTES, Notes, lasting_name, read_notes
+from ultraedit.editing.plain import has_adapter
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Method
 from ultraedit.model.find import find_structure
@@ -20,19 +20,6 @@ from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.text import Form
 from ultraedit.model.weights import EditedWeight, edited_weights, originals
-
-
-class Notes(BaseModel):
-    """What `Editor.save_pretrained` notes beside a checkpoint."""
-
-    model_config = ConfigDict(frozen=True)
-
-    base: str
-    edits: int
-    turns: int
-    format: Form
-    method: Method
-    modules: tuple[str, ...] = Field(min_length=1)
 
 
 class Edited(Protocol):
@@ -95,8 +82,8 @@ def open_folder(
     live = {name: _weight(edited, name, folder).clone() for name in names}
     dtype = str(next(iter(live.values())).dtype).removeprefix("torch.")
     del edited  # one model in memory at a time
-    origin = base or notes.base
-    model, _ = load(origin, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    origin = lasting_name(base or notes.base)
+    model = _load_base(folder, notes.base, base, dtype, device, trust_remote_code)
     weights = edited_weights(model, select_projections(model, find_structure(model), names))
     for w in weights:
         if live[w.name].shape != w.parameter.shape:
@@ -112,7 +99,13 @@ def open_folder(
 
 
 def require_edits(edited: Edited) -> None:
-    """Raise ConfigError where every shift is zero: there is nothing to take out."""
+    """Raise ConfigError where the edits cannot be taken out: every shift is zero, or an adapter runs beside them."""
+    if has_adapter(edited.model):
+        raise ConfigError(
+            f"the model edited from '{edited.base}' carries a PEFT adapter, without which its edits are "
+            "another model's: merge it before editing (Editor(model.merge_and_unload(), tokenizer)), or use "
+            "--to merged."
+        )
     if not any(bool(w.shift.any()) for w in edited.weights):
         raise ConfigError(
             f"nothing has been edited in '{edited.base}', so there is nothing to export; edit it first, or use "
@@ -121,12 +114,31 @@ def require_edits(edited: Edited) -> None:
 
 
 def _notes(folder: Path) -> Notes:
-    try:
-        return Notes.model_validate_json((folder / NOTES).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # pydantic's error is a ValueError
+    notes = read_notes(folder)
+    if notes is None:
         raise ModelError(
-            f"'{folder}' is neither a workspace nor a folder that an edited model was saved to (its {NOTES} is missing "
-            "or damaged); name one of those."
+            f"'{folder}' is neither a workspace nor a folder that an edited model was saved to (its {NOTES} is "
+            "missing); name one of those."
+        )
+    if notes.adapter_merged:
+        raise ModelError(
+            f"'{folder}' holds a PEFT adapter merged in beside its edits, so its edits cannot be told apart; it is a "
+            "plain checkpoint already: serve it as it is, or merge the adapter first and edit that model."
+        )
+    return notes
+
+
+def _load_base(
+    folder: Path, noted: str, given: str | None, dtype: str, device: str, trust: bool
+) -> PreTrainedModel:
+    try:
+        return load(given or noted, dtype=dtype, device=device, trust_remote_code=trust)[0]
+    except ModelError as error:
+        if given is not None:
+            raise
+        raise ModelError(
+            f"'{folder}' was edited from '{noted}', which cannot be loaded from here ({str(error).rstrip('.')}); say "
+            "where that model lies now with --base."
         ) from error
 
 

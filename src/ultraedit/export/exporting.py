@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ultraedit.data.record import Record
-from ultraedit.editing.place import placing, size
+from ultraedit.editing.place import placing, refuse_precious, size
 from ultraedit.errors import ConfigError
 from ultraedit.export.card import model_card, public_name
 from ultraedit.export.delta import write_delta
@@ -77,6 +77,7 @@ def export(
     path = Path(out)
     if to == "card" and (path.is_dir() or path.suffix != ".md"):
         path = path / README
+    refuse_precious(path, edited.base)
     report: AdapterReport | None = None
     with placing(path, overwrite) as made:
         if to == "card":

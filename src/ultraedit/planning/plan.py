@@ -16,10 +16,11 @@ from transformers.initialization import no_init_weights
 from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.editing.calibrate import measure
 from ultraedit.editing.turn import Listener, TurnEngine
-from ultraedit.errors import ConfigError
+from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Calibration, Method
 from ultraedit.methods.presets import MICRO_BATCH
 from ultraedit.methods.ultraedit import UltraEditState
+from ultraedit.model.checkpoint import one_line
 from ultraedit.model.find import Structure, find_structure
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack, as_result
@@ -106,8 +107,7 @@ def plan(
     with FakeTensorMode(), memory:
         # without values nothing can be initialised: a draw that repeats until it fits would never end
         with memory.part("weights"), no_init_weights():
-            model = AutoModelForCausalLM.from_config(config, dtype=workload.dtype)
-            model.tie_weights()  # which initialising would have done
+            model = _shaped(name, config, workload.dtype)
             model.eval().requires_grad_(False)
         structure = find_structure(model)
         projections = select_projections(model, structure, modules or method.modules)
@@ -121,13 +121,16 @@ def plan(
         with memory.part("masters"):
             weights = edited_weights(model, projections)
         with memory.part("activations and scratch"):
-            stack = Stack(model, structure, first)
-            _pass_over_alike(structure, first, stack.lengths)
-            memory.moment = "measuring text"
-            calibration = measure(stack, weights, _windows(workload), method)
-            _assign_metrics(memory, calibration.metrics)
-            memory.moment = "turn"
-            _late_turn(stack, weights, calibration, method, workload, memory)
+            try:
+                stack = Stack(model, structure, first)
+                _pass_over_alike(structure, first, stack.lengths)
+                memory.moment = "measuring text"
+                calibration = measure(stack, weights, _windows(workload), method)
+                _assign_metrics(memory, calibration.metrics)
+                memory.moment = "turn"
+                _late_turn(stack, weights, calibration, method, workload, memory)
+            except RuntimeError as error:  # torch's for shapes that do not fit together
+                raise _misfit(name, error) from error
     return Plan(
         name,
         tuple(p.name for p in projections),
@@ -137,6 +140,22 @@ def plan(
         {part: memory.at_peak.get(part, 0) for part in PARTS},
         memory.peak,
         memory.peak_moment,
+    )
+
+
+def _shaped(name: str, config: PreTrainedConfig, dtype: torch.dtype) -> Any:
+    """The model without values.  Raises ModelError for a config whose numbers do not fit together."""
+    try:
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    except Exception as error:  # each family checks its numbers in its own way, or not at all
+        raise _misfit(name, error) from error
+    model.tie_weights()  # which initialising would have done
+    return model
+
+
+def _misfit(name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"the config of '{name}' does not make a model that runs: {one_line(error)}; mend its config.json."
     )
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from ultraedit.errors import UltraEditError, WorkspaceError
+from ultraedit.errors import ConfigError, WorkspaceError
 from ultraedit.methods.base import Method
-from ultraedit.methods.paper import Paper
-from ultraedit.methods.stableedit import StableEdit
-from ultraedit.methods.ultraedit import UltraEdit
+from ultraedit.methods.presets import from_settings
 from ultraedit.workspace.disk import read_sealed
 from ultraedit.workspace.journal import FileRow
 
@@ -128,35 +124,9 @@ def is_workspace(folder: str | Path) -> bool:
     return (Path(folder) / MARKER).is_file()
 
 
-FORMAT_1_SETTINGS: dict[str, bool | int | float] = {
-    "text_weight": 0.0,
-    "history": False,
-    "horizon": 0.0,
-    "prompt_tokens": 0,
-    "whiten": False,
-}
-"""Settings that format 1 keeps for every method; those that a method does not have are off."""
-
-
-def method_settings(method: Method) -> dict[str, bool | int | float | str]:
-    """A method as format 1 keeps it: every setting of every method, and whether it is a published form."""
-    settings = FORMAT_1_SETTINGS | asdict(method) | {"published": isinstance(method, Paper)}
-    return settings | {"whiten": True} if isinstance(method, StableEdit) else settings
-
-
-def method_of(settings: Mapping[str, bool | int | float | str], folder: Path) -> Method:
-    """The inverse of `method_settings`.  Raises WorkspaceError for settings that this program does not know."""
-    kind: type[Method] = UltraEdit
-    if settings.get("published"):
-        kind = StableEdit if settings.get("whiten") else Paper
-    own = {f.name for f in fields(kind)}
-    if unknown := sorted(set(settings) - own - set(FORMAT_1_SETTINGS) - {"published"}):
-        raise WorkspaceError(
-            f"'{folder}' was made with the setting '{unknown[0]}', which this program does not know; use a newer one."
-        )
+def method_in(config: WorkspaceConfig, folder: Path) -> Method:
+    """The method a workspace was made with.  Raises WorkspaceError for settings that this program does not know."""
     try:
-        made = kind(**{key: value for key, value in settings.items() if key in own})  # type: ignore[arg-type]
-        made.check()
-    except (TypeError, UltraEditError) as error:
-        raise WorkspaceError(f"the settings of '{folder}' cannot be used: {error}.") from error
-    return made
+        return from_settings(config.method)
+    except ConfigError as error:
+        raise WorkspaceError(f"the settings of '{folder}' cannot be used: {error}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import WorkspaceError
 from ultraedit.methods.base import Method
-from ultraedit.methods.presets import MICRO_BATCH, method
+from ultraedit.methods.presets import MICRO_BATCH, method, settings_of
 from ultraedit.model.load import load, resolve
 from ultraedit.model.text import Format
 from ultraedit.workspace import tensors
@@ -19,10 +19,9 @@ from ultraedit.workspace.config import (
     HealthConfig,
     ModuleInfo,
     WorkspaceConfig,
-    method_settings,
 )
 from ultraedit.workspace.journal import FileRow
-from ultraedit.workspace.store import Store, file_row, now
+from ultraedit.workspace.store import Store, file_row, now, refuse_occupied
 from ultraedit.workspace.workspace import Loaded, Workspace
 
 
@@ -57,6 +56,7 @@ def create_workspace(
     if undo_window < 0:
         raise WorkspaceError(f"undo_window is {undo_window}; it is a number of turns, 0 or more.")
     folder = Path(folder)
+    refuse_occupied(folder)  # before minutes of loading and measuring
     base_model, tokenizer = loaded or load(
         model, dtype=dtype, device=device, trust_remote_code=trust_remote_code
     )
@@ -84,7 +84,7 @@ def create_workspace(
             package_version=version("ultraedit"),
             base=_base_info(editor, str(model), folder),
             form=editor.form,
-            method=method_settings(editor.method),
+            method=settings_of(editor.method),
             modules=tuple(
                 ModuleInfo(
                     name=w.name,

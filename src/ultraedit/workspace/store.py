@@ -41,6 +41,7 @@ from ultraedit.workspace.journal import (
     read,
 )
 from ultraedit.workspace.lock import WriterLock
+from ultraedit.writable import refuse_unwritable
 
 HEAD_FILE = "head.json"
 JOURNAL_FILE = "journal.jsonl"
@@ -94,10 +95,7 @@ class Store:
         `calibration` writes the calibration's file; `configure` gets that file's digest and makes the config.
         Raises WorkspaceError where the folder holds something or cannot be written.
         """
-        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-            raise WorkspaceError(
-                f"'{folder}' already holds something; name a new folder for the workspace."
-            )
+        refuse_occupied(folder)
         scratch: Path | None = None
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -251,6 +249,15 @@ class Store:
         for turn in commit.drop_pairs:
             remove(self.pairs_path(turn))
         return commit
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raise WorkspaceError where `folder` holds something, ConfigError where it cannot be written."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise WorkspaceError(
+            f"'{folder}' already holds something; name a new folder for the workspace."
+        )
+    refuse_unwritable(folder)
 
 
 def file_row(path: Path) -> FileRow:

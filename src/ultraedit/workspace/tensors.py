@@ -176,5 +176,7 @@ def _load(path: Path, device: torch.device | str) -> dict[str, Tensor]:
     """Raises FileNotFoundError where there is no file, and WorkspaceError for one that is no safetensors."""
     try:
         return load_file(path, device=str(device))
-    except SafetensorError as error:
-        raise WorkspaceError(f"'{path}' is damaged: {error}.") from error
+    except FileNotFoundError:
+        raise
+    except (OSError, SafetensorError) as error:  # a folder in the file's place, a disk that fails
+        raise WorkspaceError(f"'{path}' is damaged or cannot be read: {error}.") from error

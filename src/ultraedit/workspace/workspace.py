@@ -19,7 +19,7 @@ from ultraedit.errors import WorkspaceError
 from ultraedit.model.load import load
 from ultraedit.model.weights import shifted
 from ultraedit.workspace import tensors
-from ultraedit.workspace.config import method_of
+from ultraedit.workspace.config import method_in
 from ultraedit.workspace.health import Monitor
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import EditRow, FileRow, HealthRow, SourceRow, TurnRow
@@ -136,7 +136,7 @@ class Workspace:
         editor = Editor(
             model,
             tokenizer,
-            preset=method_of(config.method, folder),
+            preset=method_in(config, folder),
             modules=[m.name for m in config.modules],
             format=config.form,
             micro_batch=config.micro_batch,
