@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from ultraedit.building.compose import Draft
 from ultraedit.building.phrases import holds
 from ultraedit.errors import ConfigError, DataError
+from ultraedit.quiet import no_progress_bars
 
 _ORDER = (
     "Reword the question below as one natural English question with the same meaning. "
@@ -82,10 +83,11 @@ class LocalModel:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True
-        ).eval()
+        with no_progress_bars():
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True
+            ).eval()
 
     def answer(self, instruction: str) -> str:
         """The greedy reply, up to 96 tokens."""

@@ -182,16 +182,15 @@ def _answers(after: Evaluation) -> list[dict[str, Any]]:
 def _ask_again(editor: Editor, out: Path, device: str, prompts: list[str]) -> tuple[int, int]:
     """Load the saved folder as anybody would, and count the answers that are the same."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
     from ultraedit.model.generate import answer
+    from ultraedit.quiet import no_progress_bars
 
     live = answer(editor.model, editor.tokenizer, prompts, editor.form)
-    logging.disable_progress_bar()
-    loaded = AutoModelForCausalLM.from_pretrained(out).eval()
+    with no_progress_bars():
+        loaded = AutoModelForCausalLM.from_pretrained(out).eval()
+        tokenizer = AutoTokenizer.from_pretrained(out)
     loaded.to(device)  # type: ignore[arg-type]
-    tokenizer = AutoTokenizer.from_pretrained(out)
-    logging.enable_progress_bar()
     again = answer(loaded, tokenizer, prompts, editor.form)
     return sum(a == b for a, b in zip(live, again, strict=True)), len(prompts)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
 
 from ultraedit.editing.place import placing
 from ultraedit.errors import ConfigError
+from ultraedit.quiet import no_progress_bars
 
 NOTES = "ultraedit.json"
 
@@ -28,11 +28,8 @@ def save_model(
     """
     refuse_occupied(folder, overwrite)
     with placing(folder, overwrite) as made:
-        logging.disable_progress_bar()
-        try:
+        with no_progress_bars():
             model.save_pretrained(made)
-        finally:
-            logging.enable_progress_bar()
         tokenizer.save_pretrained(made)
         (made / NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
     return folder

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from ultraedit.editing.save import NOTES
 from ultraedit.export.edited import Edited
 from ultraedit.model.load import resolve
+from ultraedit.quiet import no_progress_bars
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 """`owner/name` on the hub."""
@@ -20,13 +21,8 @@ INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
 
 def write_merged(edited: Edited, folder: Path) -> None:
     """Write the live model and its tokenizer into `folder`, which exists."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
+    with no_progress_bars():
         edited.model.save_pretrained(folder)
-    finally:
-        logging.enable_progress_bar()
     edited.tokenizer.save_pretrained(folder)
     if base := base_folder(edited.base):
         shard_as(folder, base)

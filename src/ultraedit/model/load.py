@@ -14,11 +14,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging
 
 from ultraedit.errors import ModelError
 from ultraedit.model import smollm2
 from ultraedit.model.fastest import fastest_dtype, slow_here
+from ultraedit.quiet import no_progress_bars
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -51,11 +51,11 @@ def load(
     _refuse_stray_path(str(name), source)
     where = _device(device)
     wanted = fastest_dtype(device) if dtype == "fastest" else DTYPES.get(dtype, "auto")
-    logging.disable_progress_bar()
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=wanted, **options)
+        with no_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=wanted, **options)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise ModelError(f"'{name}' could not be loaded: {_first_line(error)}") from error
@@ -68,8 +68,6 @@ def load(
             f"'{name}' could not be loaded as a causal language model: {_first_line(error)}; give a local folder, "
             f"a hub id you can reach, or the alias '{smollm2.ALIAS}'."
         ) from error
-    finally:
-        logging.enable_progress_bar()
     model.to(where)  # type: ignore[arg-type]
     if dtype == "auto":
         _warn_if_slow(str(name), model, device)
