@@ -5,23 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ultraedit import arguments
 from ultraedit.data.read import Source
 from ultraedit.data.record import Record
+from ultraedit.editing.arguments import (
+    check_model,
+    check_records,
+    check_state,
+    check_tokenizer,
+)
 from ultraedit.editing.assemble import assemble, check_record, room_to_answer, where
 from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.method import MICRO_BATCH, Method, method
+from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
-from ultraedit.editing.turn import Calibration, Statistics, Turn, TurnEngine
+from ultraedit.editing.turn import Calibration, Statistics, TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import answer, as_text
@@ -39,35 +47,6 @@ from ultraedit.model.weights import edited_weights, originals
 
 BEFORE_TOKENS = 16
 """Length to which a receipt's answer before the edit is generated: it is most of the time that a single edit takes."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The model's greedy answer, and the unedited model's beside it if asked for."""
-
-    edited: str
-    original: str | None = None
-
-
-@dataclass(frozen=True)
-class WrittenTurn:
-    """One acknowledged turn: receipts in the order of its records, and the exact low-rank updates."""
-
-    receipts: tuple[Receipt, ...]
-    turn: Turn
-
-
-@dataclass(frozen=True)
-class EditSummary:
-    """What a stream did.  `edits` counts every record that came in; none is ever dropped."""
-
-    edits: int
-    learned: int
-    superseded: int
-    turns: int
-    seconds: float
-    mean_probability_before: float
-    mean_probability_after: float
 
 
 class Editor:
@@ -107,11 +86,15 @@ class Editor:
         """
         from ultraedit.data.bundled import anchor_text
 
-        if micro_batch < 1:
-            raise ConfigError(f"micro_batch is {micro_batch}; it must be at least 1.")
+        check_model(model)
+        check_tokenizer(tokenizer)
+        micro_batch = arguments.whole(micro_batch, "micro_batch", 1)
+        wanted = arguments.patterns(modules)
+        if text is not None:
+            arguments.text(text, "text")
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.base = base or str(getattr(model.config, "_name_or_path", "") or "unnamed model")
+        self.base = str(base or getattr(model.config, "_name_or_path", "") or "unnamed model")
         self.method = method(
             preset,
             step=step,
@@ -120,8 +103,8 @@ class Editor:
             text_weight=text_weight,
             end_token=end_token,
         )
-        self.form: Form = resolve_format(tokenizer, format)
-        wanted = modules or self.method.modules
+        self.form: Form = resolve_format(tokenizer, arguments.word(format, "format"))
+        wanted = wanted or self.method.modules
         structure = find_structure(model, named=wanted not in ("auto", "paper"))
         projections = select_projections(model, structure, wanted)
         self.weights = edited_weights(model, projections)
@@ -129,7 +112,11 @@ class Editor:
         self.stack.check()
         if calibration is None:
             calibration = calibrate(
-                self.stack, self.weights, tokenizer, text or anchor_text(), self.method
+                self.stack,
+                self.weights,
+                tokenizer,
+                anchor_text() if text is None else text,
+                self.method,
             )
         self.engine = TurnEngine(
             self.stack,
@@ -165,7 +152,10 @@ class Editor:
     ) -> Editor:
         """Load a local folder, a hub id or the alias "smollm2", ready to edit.  Settings as in `Editor(...)`."""
         model, tokenizer = load(
-            name, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+            arguments.model_name(name),
+            dtype=arguments.dtype(dtype),
+            device=arguments.device(device),
+            trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
         )
         return cls(
             model,
@@ -186,15 +176,18 @@ class Editor:
     # -- editing -----------------------------------------------------------------------------------
 
     def edit(
-        self, prompt: str, target: str, *, rephrases: Sequence[str] = (), id: str = ""
+        self, prompt: str, target: str, *, rephrases: str | Sequence[str] = (), id: str = ""
     ) -> Receipt:
-        """Write one fact, as a turn of its own; `rephrases` are further wordings to write with it.
+        """Write one fact, as a turn of its own; `rephrases` are further wordings to write with it (one text is one).
 
         Raises DataError for unusable text and NumericalError for a refused turn (the model is untouched).
         """
         started = time.perf_counter()
         record = Record(
-            prompt, target, id=id or f"edit-{self.edits + 1}", rephrases=tuple(rephrases)
+            arguments.text(prompt, "the prompt"),
+            arguments.text(target, "the target"),
+            id=arguments.text(id, "the id") or f"edit-{self.edits + 1}",
+            rephrases=arguments.texts(rephrases, "rephrases"),
         )
         self._check([record], with_rephrases=True)
         before = self._generate([prompt], BEFORE_TOKENS)[0]
@@ -212,8 +205,7 @@ class Editor:
         `with_rephrases` writes each record's rephrases too; off, they are left for evaluation.
         """
         started = time.perf_counter()
-        if not records:
-            raise ConfigError("a turn needs at least one edit.")
+        records = check_records(records)
         self._require_awake()
         self._check(records, with_rephrases)
         work = assemble(records, self.tokenizer, self.form, self.method, with_rephrases)
@@ -250,10 +242,15 @@ class Editor:
         """
         from ultraedit.data import read_records
 
-        if turn < 1:
-            raise ConfigError(f"turn is {turn}; a turn holds at least 1 edit.")
+        turn = arguments.whole(turn, "turn", 1, "a turn holds at least {least} edit")
+        # both are checked here and not when the first turn is asked for
+        return self._turns(read_records(source), turn, with_rephrases)
+
+    def _turns(
+        self, records: Iterator[Record], turn: int, with_rephrases: bool
+    ) -> Iterator[WrittenTurn]:
         chunk: list[Record] = []
-        for record in read_records(source):
+        for record in records:
             chunk.append(record)
             if len(chunk) == turn:
                 yield self.edit_turn(chunk, with_rephrases=with_rephrases)
@@ -274,22 +271,15 @@ class Editor:
         Memory does not grow with the number of edits, so the iterable may be unbounded.  (In bfloat16 on a CPU torch
         keeps up to 1,024 compiled kernels, .6 MB each at most; `editing.memory` says how to keep fewer.)
         """
+        if on_turn is not None and not callable(on_turn):
+            raise ConfigError(f"on_turn is {arguments.quoted(on_turn)}; it must be a function.")
         started = time.perf_counter()
-        edits = learned = superseded = turns = 0
-        before = after = 0.0
+        tally = Tally()
         for written in self.stream(source, turn=turn, with_rephrases=with_rephrases):
-            turns += 1
-            for receipt in written.receipts:
-                edits += 1
-                learned += receipt.learned
-                superseded += receipt.superseded_by is not None
-                before += receipt.probability_before
-                after += receipt.probability_after
+            tally.add(written.receipts)
             if on_turn is not None:
                 on_turn(written)
-        seconds = time.perf_counter() - started
-        n = max(edits, 1)
-        return EditSummary(edits, learned, superseded, turns, seconds, before / n, after / n)
+        return tally.summary(time.perf_counter() - started)
 
     @staticmethod
     def _superseded(records: Sequence[Record], i: int, winner: int) -> str | None:
@@ -308,6 +298,8 @@ class Editor:
         format: Format | None = None,
     ) -> Answer:
         """The greedy answer; with `compare` the unedited model's beside it."""
+        arguments.text(prompt, "the prompt")
+        max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
         edited = self._generate([prompt], max_new_tokens, format)[0]
         if not compare:
             return Answer(edited)
@@ -334,7 +326,11 @@ class Editor:
     def _generate(
         self, prompts: Sequence[str], max_new_tokens: int = 32, format: Format | None = None
     ) -> list[str]:
-        form: Form = self.form if format is None else resolve_format(self.tokenizer, format)
+        form: Form = (
+            self.form
+            if format is None
+            else resolve_format(self.tokenizer, arguments.word(format, "format"))
+        )
         room = min(room_to_answer(p, self.tokenizer, form, self.context) for p in prompts)
         return answer(self.model, self.tokenizer, prompts, form, min(max_new_tokens, room))
 
@@ -358,6 +354,7 @@ class Editor:
     def restore(self, state: EditorState) -> None:
         """Put a snapshot back: weights return to the bit."""
         self._require_awake()
+        state = check_state(state, self.weights)
         for w in self.weights:
             w.set_shift(state.shifts[w.name].to(w.shift.device))
         self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
@@ -389,4 +386,5 @@ class Editor:
 
         Raises ConfigError if the folder holds something and `overwrite` is off; nothing is half written.
         """
-        return save_model(self.model, self.tokenizer, Path(folder), self.notes(), overwrite)
+        target = arguments.place(folder, "the folder")
+        return save_model(self.model, self.tokenizer, target, self.notes(), overwrite)

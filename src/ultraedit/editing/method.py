@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from ultraedit import arguments
 from ultraedit.errors import ConfigError
 
 MICRO_BATCH = 64
@@ -74,7 +75,8 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
 
     Raises ConfigError for an unknown preset or setting, or a value out of range.
     """
-    if isinstance(preset, str):
+    if not isinstance(preset, Method):
+        preset = arguments.word(preset, "preset")
         if preset not in PRESETS:
             raise ConfigError(
                 f'preset "{preset}" is unknown; the presets are {", ".join(PRESETS)}.'
@@ -85,13 +87,13 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
         if key not in known:
             raise ConfigError(f'setting "{key}" is unknown; the settings are {", ".join(known)}.')
     made = replace(preset, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
-    if made.steps < 1:
-        raise ConfigError(f"steps is {made.steps}; it must be at least 1.")
+    _check_kinds(made)
+    arguments.whole(made.steps, "steps", 1)
     if made.published and made.steps != 1:
         raise ConfigError(f'preset "{made.name}" is published with one step, not {made.steps}.')
-    if made.prompt_tokens < 0 or (made.published and made.prompt_tokens):
+    if made.published and made.prompt_tokens:
         raise ConfigError(
-            f"prompt_tokens is {made.prompt_tokens}; it must not be below 0, and 0 with the published forms."
+            f"prompt_tokens is {made.prompt_tokens}; it is 0 with the published forms."
         )
     if not made.horizon >= 0 or (made.horizon and not made.history):
         raise ConfigError(
@@ -104,3 +106,14 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
             f"{made.text_weight} not below 0."
         )
     return made
+
+
+def _check_kinds(made: Method) -> None:
+    """Raises ConfigError for a setting of the wrong kind, in a Method made by hand too."""
+    for name in ("step", "ridge", "text_weight", "horizon"):
+        arguments.number(getattr(made, name), name)
+    arguments.whole(made.prompt_tokens, "prompt_tokens", 0)
+    for name in ("published", "history", "end_token", "whiten"):
+        arguments.flag(getattr(made, name), name)
+    for name in ("name", "modules"):
+        arguments.word(getattr(made, name), name)

@@ -73,7 +73,7 @@ def sniff(row: Mapping[str, Any]) -> Form | None:
 def form_named(name: str) -> Form:
     """The form of that name; `DataError` that lists the names otherwise."""
     for form in FORMS:
-        if form.name == name:
+        if isinstance(name, str) and form.name == name:
             return form
     names = ", ".join(form.name for form in FORMS)
     raise DataError(f"there is no data form {name!r}; use one of: {names}")
