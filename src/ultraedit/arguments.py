@@ -132,6 +132,13 @@ def dtype(value: object) -> str:
     return word(value, "dtype")
 
 
+def pair(value: Any) -> tuple[Any, Any] | None:
+    """A model and its tokenizer that are loaded already, or None.  Raises ConfigError."""
+    if value is None or (isinstance(value, tuple | list) and len(value) == 2):
+        return None if value is None else (value[0], value[1])
+    raise ConfigError(f"loaded is {quoted(value)}; it must be a pair of a model and its tokenizer.")
+
+
 def patterns(value: object) -> str | tuple[str, ...] | None:
     """A choice of modules: a word, names and globs, or None for the preset's.  Raises ConfigError."""
     if value is None:

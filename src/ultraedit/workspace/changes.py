@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ultraedit import arguments
 from ultraedit.core.solve import Update
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace import tensors
@@ -40,9 +41,10 @@ def undo(workspace: Workspace, count: int) -> Change:
     Where that ends inside a turn, the turn's start is restored exactly and its first edits are written again as a
     turn of their own.  Raises WorkspaceError if there are fewer edits.
     """
+    count = arguments.whole(count, "the count of edits to undo", 1)
     path = workspace.history.lineage()
     total = sum(row.edits for row in path)
-    if not 1 <= count <= total:
+    if count > total:
         raise WorkspaceError(f"there are {total} edits to undo, not {count}; see `ultraedit log`.")
     left = count
     while left and path[-1].edits <= left:

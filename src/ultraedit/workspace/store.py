@@ -94,10 +94,7 @@ class Store:
         `calibration` writes the calibration's file; `configure` gets that file's digest and makes the config.
         Raises WorkspaceError where the folder holds something or cannot be written.
         """
-        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-            raise WorkspaceError(
-                f"'{folder}' already holds something; name a new folder for the workspace."
-            )
+        refuse_occupied(folder)
         scratch: Path | None = None
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -251,6 +248,21 @@ class Store:
         for turn in commit.drop_pairs:
             remove(self.pairs_path(turn))
         return commit
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raise WorkspaceError where a new workspace would have to replace something."""
+    try:
+        occupied = folder.is_dir() and any(folder.iterdir())
+        occupied = occupied or (folder.exists() and not folder.is_dir())
+    except OSError as error:
+        raise WorkspaceError(
+            f"'{folder}' cannot be used ({error.strerror or error}); name another folder."
+        ) from error
+    if occupied:
+        raise WorkspaceError(
+            f"'{folder}' already holds something; name a new folder for the workspace."
+        )
 
 
 def file_row(path: Path) -> FileRow:

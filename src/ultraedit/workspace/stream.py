@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ultraedit import arguments
 from ultraedit.data.read import Source, read_records
 from ultraedit.data.record import Record
-from ultraedit.errors import ConfigError
 from ultraedit.workspace.health import UnhealthyError
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import GENESIS, SourceRow
@@ -62,9 +63,20 @@ def stream(
     from its first row.  Records in memory always start from the first.
     Raises UnhealthyError after a red reading where the policy is stop or rollback.
     """
-    if turn < 1:
-        raise ConfigError(f"turn is {turn}; a turn holds at least 1 edit.")
-    named = isinstance(source, str | Path)
+    turn = arguments.whole(turn, "turn", 1, "a turn holds at least {least} edit")
+    # all is checked here and not when the first turn is asked for
+    return _stream(workspace, source, read_records(source), turn, with_rephrases, again)
+
+
+def _stream(
+    workspace: Workspace,
+    source: Source,
+    records: Iterator[Record],
+    turn: int,
+    with_rephrases: bool,
+    again: bool,
+) -> Iterator[Acknowledged]:
+    named = isinstance(source, str | os.PathLike)
     skip = 0
     if named and not again:
         skip = written_rows(workspace.history, source, read_records(source))
@@ -78,7 +90,7 @@ def stream(
         chunk.clear()
         return done
 
-    for record in read_records(source):
+    for record in records:
         rows += 1
         digest = advance(digest, record)
         if rows <= skip:
