@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -22,6 +23,7 @@ from ultraedit.cli.log import log
 from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
 from ultraedit.cli.rollback import rollback
+from ultraedit.cli.screen import say, write_anything
 from ultraedit.cli.show import show
 from ultraedit.cli.study import study
 from ultraedit.cli.undo import undo
@@ -82,8 +84,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0: done.  1: the verb's own answer is no.  2: input that cannot be used, told in one sentence.  130: interrupted.
     """
     bound_kernel_caches()
+    write_anything()
     try:
-        app(None if arguments is None else list(arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            app(None if arguments is None else list(arguments))
     except UltraEditError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # a file or disk that refuses, where no verb knew more of it
+        _refuse(" ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+    except MemoryError:
+        _refuse("there is not enough memory; use a smaller model, turn or --micro-batch.")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    say(f"error: {' '.join(sentence.split())}", err=True)
+    sys.exit(2)
+
+
+def _warn(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    """A warning as one line for a person, without the place in the code that it came from."""
+    say(f"warning: {' '.join(str(message).split())}", err=True)

@@ -20,9 +20,9 @@ from ultraedit.cli.common import (
     SeedOption,
     TokensOption,
     TrustOption,
-    print_json,
     seed_all,
 )
+from ultraedit.cli.screen import print_json
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 
 

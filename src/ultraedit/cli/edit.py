@@ -25,12 +25,10 @@ from ultraedit.cli.common import (
     StepOption,
     StepsOption,
     TrustOption,
-    console,
-    note,
-    print_json,
+    repeated_warnings,
     seed_all,
-    warnings_as_lines,
 )
+from ultraedit.cli.screen import note, print_json, say
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 from ultraedit.editing.method import MICRO_BATCH, method
 from ultraedit.errors import ConfigError
@@ -161,7 +159,7 @@ def edit(
 
     from ultraedit.editing.editor import Editor
 
-    with warnings_as_lines():
+    with repeated_warnings():
         editor = Editor.from_pretrained(
             model,
             dtype=dtype,
@@ -249,11 +247,11 @@ def _single(
     if json_output:
         print_json(receipt.as_dict() | {"out": None if out is None else str(out)})
         return
-    typer.echo(str(receipt))
+    say(str(receipt))
     if out is None:
         note("Nothing was saved: add --out DIR to keep the edited model.")
     else:
-        typer.echo(f"  saved to {out}")
+        say(f"  saved to {out}")
 
 
 def _stream(
@@ -325,9 +323,6 @@ def _print_summary(
         where = {"out": str(out), "receipts": None if receipts is None else str(receipts)}
         print_json(asdict(summary) | where)
         return
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
     rows = [
         ("edits", f"{summary.edits:,} in {summary.turns:,} turns"),
         ("learned", f"{summary.learned:,} (every answer token most likely after its turn)"),
@@ -341,6 +336,5 @@ def _print_summary(
     ]
     if receipts is not None:
         rows.append(("receipts", str(receipts)))
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    for name, value in rows:
+        say(f"{name:<14}  {value}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ultraedit.cli.common import Form, note, print_json, warnings_as_lines
+from ultraedit.cli.common import Form, repeated_warnings
+from ultraedit.cli.screen import note, print_json, say
 from ultraedit.cli.workspaces import command_line
 from ultraedit.errors import DataError
 
@@ -45,7 +46,7 @@ def edit_one(
 
     from ultraedit.data.record import Record
 
-    with _open(folder, device, trust_remote_code) as workspace, warnings_as_lines():
+    with _open(folder, device, trust_remote_code) as workspace, repeated_warnings():
         before = workspace.ask(prompt).edited
         record = Record(
             prompt,
@@ -65,7 +66,7 @@ def edit_one(
         found: dict[str, Any] = receipt.as_dict()
         print_json(found | {"edit": number, "health": done.health.model_dump(mode="json")})
         return
-    typer.echo(f"#{number} {receipt}")
+    say(f"#{number} {receipt}")
     _say_health(done.turn, done.health, done.rolled_back_to)
 
 
@@ -87,7 +88,7 @@ def edit_file(
     from ultraedit.workspace.stream import stream, written_rows
 
     summary = Summary()
-    with _open(folder, device, trust_remote_code) as workspace, warnings_as_lines():
+    with _open(folder, device, trust_remote_code) as workspace, repeated_warnings():
         if not again:
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
@@ -109,7 +110,7 @@ def edit_file(
     if json_output:
         print_json(asdict(summary) | {"workspace": folder, "head": head})
         return
-    typer.echo(
+    say(
         f"{summary.edits:,} edits in {summary.turns:,} turns, {summary.learned:,} learned, {summary.superseded:,} "
         f"superseded, {summary.seconds:.1f} s; {folder} stands at turn {head}"
     )
