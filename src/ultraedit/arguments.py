@@ -55,11 +55,16 @@ def texts(value: object, name: str) -> tuple[str, ...]:
     return tuple(text(item, f"{name}[{i}]") for i, item in enumerate(value))
 
 
-def whole(value: object, name: str, least: int, what: str = "it must be at least {least}") -> int:
-    """A whole number of at least `least`.  Raises ConfigError."""
+def whole(
+    value: object,
+    name: str,
+    least: int | None = None,
+    what: str = "it must be at least {least}",
+) -> int:
+    """A whole number, of at least `least` if that is given.  Raises ConfigError."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise ConfigError(f"{name} is {quoted(value)}; it must be a whole number.")
-    if value < least:
+    if least is not None and value < least:
         raise ConfigError(f"{name} is {quoted(value)}; {what.format(least=least)}.")
     return int(value)
 

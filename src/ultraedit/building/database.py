@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,8 @@ class WorkDatabase:
         held = self.con.execute("SELECT seconds FROM done WHERE stage = ?", [stage]).fetchone()
         if held is not None:
             return held[0]
+        import duckdb
+
         begin = time.monotonic()
         self.con.begin()
         try:
@@ -75,7 +78,9 @@ class WorkDatabase:
             self.con.execute("INSERT INTO done VALUES (?, ?)", [stage, seconds])
             self.con.commit()
         except BaseException:
-            self.con.rollback()
+            # a database that failed as a whole has no transaction left to take back, and would hide its own error
+            with suppress(duckdb.Error):
+                self.con.rollback()
             raise
         self.con.execute("CHECKPOINT")
         return seconds

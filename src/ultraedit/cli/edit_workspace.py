@@ -14,8 +14,8 @@ from ultraedit.cli.workspaces import command_line
 from ultraedit.errors import DataError
 
 if TYPE_CHECKING:
-    from ultraedit.workspace.journal import HealthRow
-    from ultraedit.workspace.workspace import Workspace
+    from ultraedit.workspace.config import HealthConfig
+    from ultraedit.workspace.workspace import Acknowledged, Workspace
 
 
 @dataclass
@@ -62,12 +62,13 @@ def edit_one(
             turn=done.turn,
         )
         number = workspace.store.journal.edits
+        health = workspace.store.config.health
     if json_output:
         found: dict[str, Any] = receipt.as_dict()
         print_json(found | {"edit": number, "health": done.health.model_dump(mode="json")})
         return
     say(f"#{number} {receipt}")
-    _say_health(done.turn, done.health, done.rolled_back_to)
+    _Health(health).tell(done)
 
 
 def edit_file(
@@ -94,6 +95,7 @@ def edit_file(
         if summary.skipped:
             note(f"{summary.skipped:,} rows of '{file}' are written already (--again starts over).")
         left = None if total is None else total - summary.skipped
+        health = _Health(workspace.store.config.health)
         with edit_progress(left, json_output) as advance:
             for done in stream(
                 workspace, file, turn=turn, with_rephrases=with_rephrases, again=again
@@ -105,7 +107,7 @@ def edit_file(
                 summary.turns += 1
                 summary.seconds += receipts[0].seconds
                 advance(done.written)
-                _say_health(done.turn, done.health, done.rolled_back_to)
+                health.tell(done)
         head = workspace.head
     if json_output:
         print_json(asdict(summary) | {"workspace": folder, "head": head})
@@ -165,8 +167,26 @@ def _open(folder: str, device: str, trust_remote_code: bool, write: bool = True)
     )
 
 
-def _say_health(turn: int, health: HealthRow, rolled_back_to: int | None) -> None:
-    if health.level != "green":
-        note(f"health after turn {turn}: {health.level}: {'; '.join(health.reasons)}")
-    if rolled_back_to is not None:
-        note(f"rolled back to {f'turn {rolled_back_to}' if rolled_back_to else 'the base'}")
+class _Health:
+    """Tells of a stream's health when its level changes, and once what that means: not the same at every turn."""
+
+    def __init__(self, config: HealthConfig) -> None:
+        self._config = config
+        self._level = "green"
+        self._explained: set[str] = set()
+
+    def tell(self, done: Acknowledged) -> None:
+        from ultraedit.workspace.health import advice
+
+        health = done.health
+        if health.level != self._level:
+            reasons = f": {'; '.join(health.reasons)}" if health.reasons else " again"
+            note(f"health after turn {done.turn}: {health.level}{reasons}")
+            words = advice(health, self._config)
+            if words and words not in self._explained:
+                note(f"  that is: {words}; said again only when the level changes.")
+                self._explained.add(words)
+            self._level = health.level
+        if done.rolled_back_to is not None:
+            back = done.rolled_back_to
+            note(f"rolled back to {f'turn {back}' if back else 'the base'}")

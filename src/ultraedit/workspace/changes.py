@@ -41,10 +41,10 @@ def undo(workspace: Workspace, count: int) -> Change:
     Where that ends inside a turn, the turn's start is restored exactly and its first edits are written again as a
     turn of their own.  Raises WorkspaceError if there are fewer edits.
     """
-    count = arguments.whole(count, "the count of edits to undo", 1)
+    count = arguments.whole(count, "the count of edits to undo")
     path = workspace.history.lineage()
     total = sum(row.edits for row in path)
-    if count > total:
+    if not 1 <= count <= total:
         raise WorkspaceError(f"there are {total} edits to undo, not {count}; see `ultraedit log`.")
     left = count
     while left and path[-1].edits <= left:
@@ -200,7 +200,7 @@ def _or_nothing(workspace: Workspace) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        workspace.to_head()
+        workspace.back_to_head()
         if isinstance(error, OSError):
             raise workspace.refused(error) from error
         raise

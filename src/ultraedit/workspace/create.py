@@ -52,7 +52,7 @@ def create_workspace(
     undo_window = arguments.whole(
         undo_window, "undo_window", 0, "it is a number of turns, {least} or more"
     )
-    seed = arguments.whole(seed, "seed", -(2**63))
+    seed = arguments.whole(seed, "seed")
     micro_batch = arguments.whole(micro_batch, "micro_batch", 1)
     if health is not None and not isinstance(health, HealthConfig):
         raise ConfigError(f"health is {arguments.quoted(health)}; it must be a HealthConfig.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from ultraedit import arguments
 from ultraedit.data.read import Source, read_records
 from ultraedit.data.record import Record
-from ultraedit.workspace.health import UnhealthyError
+from ultraedit.workspace.health import UnhealthyError, advice
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import GENESIS, SourceRow
 from ultraedit.workspace.workspace import Acknowledged, Workspace
@@ -111,14 +111,13 @@ def _heed(workspace: Workspace, done: Acknowledged) -> None:
     if done.health.level != "red" or policy == "warn":
         return
     reasons = "; ".join(done.health.reasons)
+    what_to_do = advice(done.health, workspace.store.config.health)
     if done.rolled_back_to is not None:
         to = done.rolled_back_to
         where = f'rolled back to turn {to} ("healthy")' if to else "rolled back to the base"
         raise UnhealthyError(
-            f"turn {done.turn} turned the model red ({reasons}); the stream was stopped and {where}: use a smaller "
-            "step."
+            f"turn {done.turn} turned the model red ({reasons}); the stream was stopped and {where}: {what_to_do}."
         )
     raise UnhealthyError(
-        f"turn {done.turn} turned the model red ({reasons}); the stream was stopped there: undo or roll back, and use "
-        "a smaller step."
+        f"turn {done.turn} turned the model red ({reasons}); the stream was stopped there: {what_to_do}."
     )

@@ -192,6 +192,16 @@ class Workspace:
         if self._editor is not None:
             self._editor.restore(self.state(self.head))
 
+    def back_to_head(self) -> None:
+        """`to_head` after an error, which must not be hidden by a second one.
+
+        A model that cannot be brought back is let go, and opened anew, with its own error, when it is next needed.
+        """
+        try:
+            self.to_head()
+        except (UltraEditError, OSError):
+            self._editor = self._monitor = None
+
     # -- editing -----------------------------------------------------------------------------------
 
     def edit_turn(
@@ -232,7 +242,7 @@ class Workspace:
             if self.head == parent:
                 editor.restore(before)
             else:
-                self.to_head()
+                self.back_to_head()
             if isinstance(error, OSError):
                 raise self.refused(error) from error
             raise
