@@ -5,10 +5,11 @@ Every function takes the value and the name its caller knows it by, and returns 
 
 from __future__ import annotations
 
+import errno
 import math
 import numbers
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def quoted(value: object, limit: int = 60) -> str:
 def text(value: object, name: str) -> str:
     """A text that can be encoded.  Raises DataError; whether it may be blank is for the caller to say."""
     if not isinstance(value, str):
-        hint = f'; write it as a text, "{value}"' if isinstance(value, int | float) else ""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = "; write the number as a text, in quotes" if number else ""
         raise DataError(f"{name} must be a text, found {quoted(value)}{hint}.")
     try:
         value.encode("utf-8")
@@ -50,9 +52,20 @@ def texts(value: object, name: str) -> tuple[str, ...]:
         return ()
     if isinstance(value, str):
         return (text(value, name),)
-    if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray | Mapping):
+    found = each(value)
+    if found is None:
         raise DataError(f"{name} must be a text or a list of texts, found {quoted(value)}.")
-    return tuple(text(item, f"{name}[{i}]") for i, item in enumerate(value))
+    return tuple(text(item, f"{name}[{i}]") for i, item in enumerate(found))
+
+
+def each(value: object) -> Iterator[Any] | None:
+    """The items of a list, a tuple or another source of items; None for what is one thing by itself."""
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes | bytearray | Mapping):
+        return None
+    try:
+        return iter(value)
+    except TypeError:  # a tensor of no dimension says that it can be iterated, and cannot
+        return None
 
 
 def whole(
@@ -102,9 +115,14 @@ def place(value: object, name: str) -> Path:
     if not path or "\0" in path:
         raise ConfigError(f"{name} is {quoted(path)}, which is no path; name a file or a folder.")
     try:
-        os.fsencode(path)
+        os.lstat(path)
     except UnicodeEncodeError:
         raise ConfigError(f"{name} is {quoted(path)}, which no file can be called.") from None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise ConfigError(
+                f"{name} is {quoted(path)}, which no file can be called ({error.strerror})."
+            ) from None  # whether it is there is for the caller to say
     return Path(path)
 
 
@@ -113,8 +131,8 @@ def model_name(value: object, name: str = "the model") -> str:
     if isinstance(value, str | os.PathLike):
         return str(place(value, name)) if not isinstance(value, str) else _named(value, name)
     raise ConfigError(
-        f"{name} is {quoted(value)}; give a folder, a hub id or 'smollm2', and a model that is loaded already to "
-        "Editor(model, tokenizer)."
+        f"{name} is {quoted(value)}; give a folder, a hub id or 'smollm2' (a model that is loaded already goes to "
+        "Editor itself)."
     )
 
 
@@ -155,9 +173,7 @@ def patterns(value: object) -> str | tuple[str, ...] | None:
         if not value.strip():
             raise wrong
         return value
-    if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray | Mapping):
-        raise wrong
-    found: tuple[Any, ...] = tuple(value)
+    found: tuple[Any, ...] = tuple(each(value) or ())
     if not found or not all(isinstance(item, str) and item.strip() for item in found):
         raise wrong
     return found

@@ -59,13 +59,14 @@ def read_records(
         unit = "line" if kind in ("jsonl", "csv", "tsv") else "row"
         rows = local_rows(path, kind)
         return _records(rows, repr(str(path)), stem_of(path), wanted, strict, report, unit)
-    if isinstance(source, (Mapping, Record, bytes, bytearray)) or not isinstance(source, Iterable):
+    items = arguments.each(source)
+    if items is None:
         raise DataError(
             f"records must come from a path or an iterable of records, found {kind_of(source)}: "
             f"{quote(source)}; put a single record in a list"
         )
     report.source = "memory"
-    return _records(_memory(source), "the given records", "record", wanted, strict, report, "row")
+    return _records(_memory(items), "the given records", "record", wanted, strict, report, "row")
 
 
 def _report(report: ReadReport | None) -> ReadReport:

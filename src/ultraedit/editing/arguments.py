@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from ultraedit import arguments
 from ultraedit.data.record import Record
 from ultraedit.editing.state import EditorState
+from ultraedit.editing.turn import Calibration
 from ultraedit.errors import ConfigError, DataError, ModelError
 from ultraedit.model.weights import EditedWeight
 
@@ -41,14 +42,23 @@ def check_tokenizer(tokenizer: object) -> None:
     raise ConfigError(f"the tokenizer is {arguments.quoted(tokenizer)}; {hint}.")
 
 
+def check_calibration(calibration: object) -> None:
+    """Raises ConfigError for what is neither None nor a calibration."""
+    if calibration is not None and not isinstance(calibration, Calibration):
+        raise ConfigError(
+            f"calibration is {arguments.quoted(calibration)}; it must be one that was measured, or None."
+        )
+
+
 def check_records(records: object) -> list[Record]:
     """The records of one turn.  Raises ConfigError for none and DataError for what are no records."""
-    if isinstance(records, str | bytes | Mapping | Record) or not isinstance(records, Iterable):
+    items = arguments.each(records)
+    if items is None:
         raise DataError(
             f"a turn takes a list of Records, found {arguments.quoted(records)}; one Record goes into a list, other "
             "sources through stream or edit_many."
         )
-    found = list(records)
+    found = list(items)
     if not found:
         raise ConfigError("a turn needs at least one edit.")
     for i, record in enumerate(found):

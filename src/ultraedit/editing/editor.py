@@ -16,6 +16,7 @@ from ultraedit import arguments
 from ultraedit.data.read import Source
 from ultraedit.data.record import Record
 from ultraedit.editing.arguments import (
+    check_calibration,
     check_model,
     check_records,
     check_state,
@@ -92,9 +93,11 @@ class Editor:
         wanted = arguments.patterns(modules)
         if text is not None:
             arguments.text(text, "text")
+        check_calibration(calibration)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.base = str(base or getattr(model.config, "_name_or_path", "") or "unnamed model")
+        own = getattr(model.config, "_name_or_path", "") or "unnamed model"
+        self.base = str(own) if base is None else arguments.model_name(base, "base")
         self.method = method(
             preset,
             step=step,
