@@ -78,7 +78,10 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON only; progress goes to stderr.")
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", help="Seed of every random choice.", show_default=True)
+    int,
+    typer.Option(
+        "--seed", min=0, max=2**32 - 1, help="Seed of every random choice.", show_default=True
+    ),
 ]
 FormatOption = Annotated[
     Form,

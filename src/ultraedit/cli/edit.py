@@ -102,7 +102,9 @@ def edit(
 
     Where MODEL is a workspace, edits are kept in it, and a file goes on where it was interrupted.
     """
-    if (Path(model) / "workspace.json").is_file():
+    from ultraedit.workspace.config import is_workspace
+
+    if is_workspace(model):
         from ultraedit.cli.edit_workspace import edit_file, edit_one
 
         refuse_fixed(

@@ -45,7 +45,9 @@ def undo(workspace: Workspace, count: int) -> Change:
     path = workspace.history.lineage()
     total = sum(row.edits for row in path)
     if not 1 <= count <= total:
-        raise WorkspaceError(f"there are {total} edits to undo, not {count}; see `ultraedit log`.")
+        raise WorkspaceError(
+            f"there are {total} edits to undo, not {arguments.quoted(count)}; see `ultraedit log`."
+        )
     left = count
     while left and path[-1].edits <= left:
         left -= path.pop().edits

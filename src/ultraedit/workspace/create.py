@@ -53,6 +53,8 @@ def create_workspace(
         undo_window, "undo_window", 0, "it is a number of turns, {least} or more"
     )
     seed = arguments.whole(seed, "seed")
+    if abs(seed) >= 2**63:
+        raise ConfigError(f"seed is {arguments.quoted(seed)}; it must have less than 64 bits.")
     micro_batch = arguments.whole(micro_batch, "micro_batch", 1)
     if health is not None and not isinstance(health, HealthConfig):
         raise ConfigError(f"health is {arguments.quoted(health)}; it must be a HealthConfig.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ultraedit import arguments
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace.history import BASE, HEAD, HEALTHY
 from ultraedit.workspace.store import Store
@@ -18,7 +19,9 @@ def set_mark(store: Store, name: str, at: str | int | None = None) -> int:
     A marked state stays on disk until the mark is deleted or moved.  Raises WorkspaceError for a name that cannot be
     used or a state that is no longer kept.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED:
+    if not isinstance(name, str):
+        raise WorkspaceError(f"a mark is named by a text, found {arguments.quoted(name)}.")
+    if not _NAME.fullmatch(name) or name in RESERVED:
         raise WorkspaceError(
             f'"{name}" cannot be a mark: use a letter, then letters, digits, "_", "-" or "." (64 at most); '
             f"{', '.join(sorted(RESERVED))} are taken."
@@ -35,8 +38,9 @@ def set_mark(store: Store, name: str, at: str | int | None = None) -> int:
 def delete_mark(store: Store, name: str) -> int:
     """Forget a mark; returns the turn it pointed to."""
     if not isinstance(name, str) or name not in store.history.marks:
+        shown = f'"{name}"' if isinstance(name, str) else arguments.quoted(name)
         raise WorkspaceError(
-            f'there is no mark "{name}"; the marks are: {", ".join(store.history.marks) or "none"}.'
+            f"there is no mark {shown}; the marks are: {', '.join(store.history.marks) or 'none'}."
         )
     turn = store.history.marks[name]
     _commit(store, name, None)

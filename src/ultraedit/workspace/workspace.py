@@ -159,12 +159,12 @@ class Workspace:
 
     def state(self, turn: int, editor: Editor | None = None) -> EditorState:
         """The state after a turn, from its file; raises WorkspaceError where that is gone or damaged."""
+        turn = arguments.whole(turn, "turn", 0)
         editor = editor or self.editor
         if turn == 0:
             shifts = {w.name: torch.zeros_like(w.shift) for w in editor.weights}
             blank = Statistics.empty(editor.weights, editor.engine.calibration, editor.method)
             return EditorState(shifts, blank, 0, 0)
-        arguments.whole(turn, "turn", 0)
         path = self.store.state_path(turn)
         if turn not in self.store.journal.states:
             raise WorkspaceError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ultraedit.arguments import quoted
 from ultraedit.data.forms.base import Form
 from ultraedit.data.forms.claims import FEVER, FEVER_MEND
 from ultraedit.data.forms.plain import PLAIN
@@ -76,4 +77,4 @@ def form_named(name: str) -> Form:
         if isinstance(name, str) and form.name == name:
             return form
     names = ", ".join(form.name for form in FORMS)
-    raise DataError(f"there is no data form {name!r}; use one of: {names}")
+    raise DataError(f"there is no data form {quoted(name)}; use one of: {names}")
