@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,13 +21,16 @@ from ultraedit.workspace.workspace import Workspace
 
 from . import made
 
-SCRIPT = Path(__file__).with_name("crash.py")
-
 
 def crash(*arguments: str) -> dict[str, int]:
+    return script("crash.py", *arguments)
+
+
+def script(name: str, *arguments: str) -> dict[str, Any]:
+    path = Path(__file__).with_name(name)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
+        [sys.executable, str(path), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -181,3 +185,13 @@ def test_what_a_crash_left_is_cleared_by_the_next_writer_and_not_by_a_reader(
     assert (folder / "states" / "00000003.safetensors").exists()
     Workspace.open(folder, write=True).close()
     assert verify(folder).findings == ()
+
+
+def test_a_signal_in_the_middle_of_any_turn_is_gone_on_from_to_the_bit(tmp_path: Path) -> None:
+    """SIGTERM and SIGINT at every pass through the model of three turns, and the same end as without."""
+    made.make(tmp_path).close()
+    made.facts_file(tmp_path, 6)
+    found = script("stopped.py", str(tmp_path))
+    assert found["stopped"] >= 12 and found["after_a_written_turn"] >= 8
+    assert found["same"] == found["stopped"]
+    assert found["codes"] == [130, 143] and not found["traceback"]

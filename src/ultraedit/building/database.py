@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraedit.building.config import BuildConfig
-from ultraedit.errors import DataError
+from ultraedit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,10 +39,10 @@ class WorkDatabase:
                 "running there, "
                 "or the file is damaged: delete the folder to start over."
             ) from error
-        self.con.execute(f"SET memory_limit = '{config.memory}'")
-        self.con.execute(f"SET threads = {config.threads}")
+        self._set("memory_limit", config.memory, "memory", "give a size like 3GB")
+        self._set("threads", str(config.threads), "threads", "give a number of processors")
         self.con.execute("SET preserve_insertion_order = false")
-        self.con.execute(f"SET temp_directory = '{folder / 'spill'}'".replace("\\", "/"))
+        self.con.execute(f"SET temp_directory = {_literal(str(folder / 'spill'))}")
         self.con.execute("SET enable_progress_bar = false")
         self.con.execute("CREATE TABLE IF NOT EXISTS settings (body VARCHAR)")
         self.con.execute("CREATE TABLE IF NOT EXISTS done (stage VARCHAR, seconds DOUBLE)")
@@ -57,6 +57,16 @@ class WorkDatabase:
                 f"{str(folder)!r} holds an unfinished build with other settings or other input; "
                 "delete that folder or choose another --out."
             )
+
+    def _set(self, setting: str, value: str, option: str, hint: str) -> None:
+        import duckdb
+
+        try:
+            self.con.execute(f"SET {setting} = {_literal(value)}")
+        except duckdb.Error as error:
+            self.con.close()
+            why = str(error).splitlines()[0]
+            raise ConfigError(f"--{option} '{value}' cannot be used ({why}); {hint}.") from error
 
     def close(self) -> None:
         """Closes the file; the stages done so far stay in it."""
@@ -97,3 +107,8 @@ class WorkDatabase:
         """The first cell of a query's result."""
         row = self.con.execute(query, list(values)).fetchone()
         return None if row is None else row[0]
+
+
+def _literal(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"

@@ -83,11 +83,18 @@ class LocalModel:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        with no_progress_bars():
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True
-            ).eval()
+        try:
+            with no_progress_bars():
+                self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                self._model: Any = AutoModelForCausalLM.from_pretrained(
+                    folder, local_files_only=True
+                ).eval()
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise ConfigError(
+                f"--rewrite '{folder}' could not be loaded as a local model ({why}); name the folder of a chat model, "
+                "or the URL of a server."
+            ) from error
 
     def answer(self, instruction: str) -> str:
         """The greedy reply, up to 96 tokens."""

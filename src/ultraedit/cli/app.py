@@ -92,13 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UltraEditError as error:
         _refuse(str(error))
     except OSError as error:  # a file or disk that refuses, where no verb knew more of it
-        _refuse(" ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+        place = f"'{error.filename}' cannot be used: " if error.filename else ""
+        _refuse(f"{place}{error.strerror or error}.")
     except MemoryError:
         _refuse("there is not enough memory; use a smaller model, turn or --micro-batch.")
 
 
 def _refuse(sentence: str) -> NoReturn:
-    say(f"error: {' '.join(sentence.split())}", err=True)
+    say(f"error: {UltraEditError(' '.join(sentence.split()))}", err=True)
     sys.exit(2)
 
 
