@@ -109,9 +109,13 @@ class Scores:
 
     def show(self) -> None:
         """Print to stdout, in the layout that fits."""
+        from rich.measure import Measurement
+
         screen = console()
         table = self._side_by_side()
-        if screen.measure(table).maximum <= screen.width:
+        # measured without a limit: a console says of everything that it fits
+        boundless = screen.options.update(max_width=NO_LIMIT)
+        if Measurement.get(screen, boundless, table).maximum <= screen.width:
             screen.print(table)
             return
         for line in self._one_below_another(screen.width):
