@@ -54,7 +54,7 @@ WORDS = (
     "head",
     "base",
 )
-ENDLESS = {"--orders", "--steps", "--checkpoints", "--threads", "--size"}
+ENDLESS = {"--orders", "--steps", "--threads", "--size"}
 """A huge number of these is no mistake that a program could know of, only more work than anyone waits for."""
 
 
