@@ -81,6 +81,7 @@ class LocalModel:
     """A causal language model with a chat template in a local folder, decoded greedily."""
 
     def __init__(self, folder: Path) -> None:
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
@@ -89,7 +90,7 @@ class LocalModel:
                 self._model: Any = AutoModelForCausalLM.from_pretrained(
                     folder, local_files_only=True
                 ).eval()
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ConfigError(
                 f"--rewrite '{folder}' could not be loaded as a local model ({why}); name the folder of a chat model, "

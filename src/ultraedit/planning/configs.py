@@ -24,7 +24,7 @@ def read_config(name: str) -> PreTrainedConfig:
             return AutoConfig.from_pretrained(folder)
     try:
         return AutoConfig.from_pretrained(resolve(name))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:  # of any JSON
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelError(
             f"there is no config for '{name}': {reason}; give a folder, a hub id you can reach, or one of "
