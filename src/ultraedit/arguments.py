@@ -86,7 +86,7 @@ def number(value: object, name: str) -> float:
     """A finite number, as it was given.  Raises ConfigError."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise ConfigError(f"{name} is {quoted(value)}; it must be a number.")
-    if isinstance(value, int) and abs(value) > 2**1000:
+    if isinstance(value, int) and abs(int(value)) > 2**1000:
         raise ConfigError(f"{name} is {quoted(value)}, which is too large.")
     if not math.isfinite(value):
         raise ConfigError(f"{name} {quoted(value)} is not a finite number.")

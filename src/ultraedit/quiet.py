@@ -31,11 +31,12 @@ def no_progress_bars() -> Iterator[None]:
         usual(bar, *arguments, **{**settings, "disable": True})
 
     _without_warnings(logging.disable_progress_bar)
-    tqdm.__init__ = undrawn  # some loaders use tqdm itself, which has no switch
+    # some loaders use tqdm itself, which has no switch; a plain assignment would be of another type
+    setattr(tqdm, "__init__", undrawn)  # noqa: B010
     try:
         yield
     finally:
-        tqdm.__init__ = usual
+        setattr(tqdm, "__init__", usual)  # noqa: B010
         if drew:
             _without_warnings(logging.enable_progress_bar)
         switches.clear()

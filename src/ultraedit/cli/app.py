@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -23,7 +22,7 @@ from ultraedit.cli.log import log
 from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
 from ultraedit.cli.rollback import rollback
-from ultraedit.cli.screen import say, write_anything
+from ultraedit.cli.screen import refuse, show_warning, write_anything
 from ultraedit.cli.show import show
 from ultraedit.cli.study import study
 from ultraedit.cli.undo import undo
@@ -87,22 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_anything()
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _warn
+            warnings.showwarning = show_warning
             app(None if arguments is None else list(arguments))
     except UltraEditError as error:
-        _refuse(str(error))
+        refuse(str(error))
     except OSError as error:  # a file or disk that refuses, where no verb knew more of it
         place = f"'{error.filename}' cannot be used: " if error.filename else ""
-        _refuse(f"{place}{error.strerror or error}.")
+        refuse(f"{place}{error.strerror or error}.")
     except MemoryError:
-        _refuse("there is not enough memory; use a smaller model, turn or --micro-batch.")
-
-
-def _refuse(sentence: str) -> NoReturn:
-    say(f"error: {UltraEditError(' '.join(sentence.split()))}", err=True)
-    sys.exit(2)
-
-
-def _warn(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-    """A warning as one line for a person, without the place in the code that it came from."""
-    say(f"warning: {' '.join(str(message).split())}", err=True)
+        refuse("there is not enough memory; use a smaller model, turn or --micro-batch.")

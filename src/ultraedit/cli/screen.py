@@ -11,9 +11,11 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
+
+from ultraedit.errors import UltraEditError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +70,17 @@ def say(text: str, *, err: bool = False) -> None:
 def note(text: str) -> None:
     """A line for the person at the terminal, out of the way of stdout."""
     say(text, err=True)
+
+
+def refuse(sentence: str) -> NoReturn:
+    """End with one line and exit code 2."""
+    say(f"error: {UltraEditError(' '.join(sentence.split()))}", err=True)
+    sys.exit(2)
+
+
+def show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    """A warning as one line for a person, without the place in the code that it came from."""
+    say(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def print_json(value: object) -> None:

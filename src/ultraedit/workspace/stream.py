@@ -33,7 +33,9 @@ def last_source(history: History, turn: int) -> SourceRow | None:
     return None
 
 
-def written_rows(history: History, source: str | Path, records: Iterator[Record]) -> int:
+def written_rows(
+    history: History, source: str | os.PathLike[str], records: Iterator[Record]
+) -> int:
     """How many of the first records of a source the latest stream has written already; 0 if it is another source.
 
     A file that was mended or lengthened behind the written rows counts as the same.
