@@ -5,9 +5,22 @@ The command line prints the message and exits with code 2; nothing is ever half 
 
 from __future__ import annotations
 
+LONGEST = 2_000
+"""Characters of a message, at most: it quotes the user's input, which may be a whole book."""
+
 
 class UltraEditError(Exception):
-    """Base of every error raised on purpose by this package."""
+    """Base of every error raised on purpose by this package.
+
+    The message is kept to one printable line, whatever input it quotes.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        printable = message.encode("utf-8", "backslashreplace").decode("utf-8")
+        line = printable.replace("\r", "\\r").replace("\n", "\\n")
+        if len(line) > LONGEST:  # what is wrong stands at the start, and what to do at the end
+            line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 + 5 :]}"
+        super().__init__(line)
 
 
 class DataError(UltraEditError):

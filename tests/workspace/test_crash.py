@@ -9,24 +9,28 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ultraedit.errors import WorkspaceError
-from ultraedit.workspace import tensors
+from ultraedit.workspace import changes, tensors
 from ultraedit.workspace.stream import stream
 from ultraedit.workspace.verify import verify
 from ultraedit.workspace.workspace import Workspace
 
 from . import made
 
-SCRIPT = Path(__file__).with_name("crash.py")
-
 
 def crash(*arguments: str) -> dict[str, int]:
+    return script("crash.py", *arguments)
+
+
+def script(name: str, *arguments: str) -> dict[str, Any]:
+    path = Path(__file__).with_name(name)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
+        [sys.executable, str(path), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -181,3 +185,39 @@ def test_what_a_crash_left_is_cleared_by_the_next_writer_and_not_by_a_reader(
     assert (folder / "states" / "00000003.safetensors").exists()
     Workspace.open(folder, write=True).close()
     assert verify(folder).findings == ()
+
+
+def test_a_signal_in_the_middle_of_any_turn_is_gone_on_from_to_the_bit(tmp_path: Path) -> None:
+    """SIGTERM and SIGINT at every pass through the model of three turns, and the same end as without."""
+    made.make(tmp_path).close()
+    made.facts_file(tmp_path, 6)
+    found = script("stopped.py", str(tmp_path))
+    assert found["stopped"] >= 12 and found["after_a_written_turn"] >= 8
+    assert found["same"] == found["stopped"]
+    assert found["codes"] == [130, 143] and not found["traceback"]
+
+
+def test_a_second_error_does_not_hide_the_first(tmp_path: Path) -> None:
+    workspace = made.make(tmp_path)
+    made.fill(workspace, 2)
+    state = workspace.store.state_path(2)
+    kept = state.read_bytes()
+    with pytest.raises(ZeroDivisionError, match="the first"), changes._or_nothing(workspace):
+        state.unlink()  # so that the model cannot be brought back
+        raise ZeroDivisionError("the first")
+    workspace = made.reopen(workspace)
+    with pytest.raises(WorkspaceError, match="is missing; restore it"):
+        workspace.ask("Who?")
+    state.write_bytes(kept)
+    assert workspace.ask("Who?", max_new_tokens=1).edited is not None
+
+
+def test_a_lock_whose_note_cannot_be_taken_back_is_released_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = made.make(tmp_path)
+    with monkeypatch.context() as patch:
+        failing(patch, "ftruncate", 1, errno.EIO)
+        with pytest.raises(ZeroDivisionError), workspace:
+            raise ZeroDivisionError
+    Workspace.open(tmp_path / "ws", write=True).close()

@@ -14,6 +14,7 @@ from ultraedit.methods.base import Method
 from ultraedit.methods.paper import Paper
 from ultraedit.methods.presets import method
 
+_TASK = re.compile(r"[\w.:+-]+")
 _FIXED = ("name", "modules")  # not settings of their own in a spec
 
 
@@ -149,6 +150,12 @@ def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:
         name, equals, file = (x.strip() for x in text.partition("="))
         if not name or (equals and not file):
             raise ConfigError(f"--ability '{text}' is not a task; write NAME=FILE, or NAME.")
+        if not _TASK.fullmatch(name):
+            # the harness would read a path as a task of its own form, at the end of the run
+            raise ConfigError(
+                f"--ability '{text}': '{name}' is not the name of a task; write NAME=FILE, or a NAME that "
+                "lm-evaluation-harness knows."
+            )
         if name in tasks:
             raise ConfigError(f"--ability names the task '{name}' twice; name it once.")
         tasks[name] = Path(file) if equals else None
@@ -158,7 +165,7 @@ def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:
 def parse_checkpoints(text: str) -> int | tuple[int, ...]:
     """`5` is how many checkpoints; `1000,5000,20000` are the numbers of edits at which they stand."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
+    if not all(part.isascii() and part.isdigit() and len(part) < 16 for part in parts):
         raise ConfigError(
             f"--checkpoints is '{text}'; write how many, or numbers of edits as 1000,5000,20000."
         )

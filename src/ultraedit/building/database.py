@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +39,10 @@ class WorkDatabase:
                 "running there, "
                 "or the file is damaged: delete the folder to start over."
             ) from error
-        try:
-            self.con.execute("SET memory_limit = $1", [config.memory])
-        except duckdb.Error as error:
-            self.con.close()
-            raise ConfigError(
-                f"--memory {config.memory!r} is not an amount of memory; write it like 3GB."
-            ) from error
-        self.con.execute(f"SET threads = {config.threads}")
+        self._set("memory_limit", config.memory, "memory", "give a size like 3GB")
+        self._set("threads", str(config.threads), "threads", "give a number of processors")
         self.con.execute("SET preserve_insertion_order = false")
-        self.con.execute(f"SET temp_directory = '{folder / 'spill'}'".replace("\\", "/"))
+        self.con.execute(f"SET temp_directory = {_literal(str(folder / 'spill'))}")
         self.con.execute("SET enable_progress_bar = false")
         self.con.execute("CREATE TABLE IF NOT EXISTS settings (body VARCHAR)")
         self.con.execute("CREATE TABLE IF NOT EXISTS done (stage VARCHAR, seconds DOUBLE)")
@@ -63,6 +58,16 @@ class WorkDatabase:
                 "delete that folder or choose another --out."
             )
 
+    def _set(self, setting: str, value: str, option: str, hint: str) -> None:
+        import duckdb
+
+        try:
+            self.con.execute(f"SET {setting} = {_literal(value)}")
+        except duckdb.Error as error:
+            self.con.close()
+            why = str(error).splitlines()[0]
+            raise ConfigError(f"--{option} '{value}' cannot be used ({why}); {hint}.") from error
+
     def close(self) -> None:
         """Closes the file; the stages done so far stay in it."""
         self.con.close()
@@ -73,6 +78,8 @@ class WorkDatabase:
         held = self.con.execute("SELECT seconds FROM done WHERE stage = ?", [stage]).fetchone()
         if held is not None:
             return held[0]
+        import duckdb
+
         begin = time.monotonic()
         self.con.begin()
         try:
@@ -81,7 +88,9 @@ class WorkDatabase:
             self.con.execute("INSERT INTO done VALUES (?, ?)", [stage, seconds])
             self.con.commit()
         except BaseException:
-            self.con.rollback()
+            # a database that failed as a whole has no transaction left to take back, and would hide its own error
+            with suppress(duckdb.Error):
+                self.con.rollback()
             raise
         self.con.execute("CHECKPOINT")
         return seconds
@@ -98,3 +107,8 @@ class WorkDatabase:
         """The first cell of a query's result."""
         row = self.con.execute(query, list(values)).fetchone()
         return None if row is None else row[0]
+
+
+def _literal(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"

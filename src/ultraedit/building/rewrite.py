@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from ultraedit.building.compose import Draft
 from ultraedit.building.phrases import holds
 from ultraedit.errors import ConfigError, DataError
+from ultraedit.quiet import no_progress_bars
 
 _ORDER = (
     "Reword the question below as one natural English question with the same meaning. "
@@ -80,12 +81,21 @@ class LocalModel:
     """A causal language model with a chat template in a local folder, decoded greedily."""
 
     def __init__(self, folder: Path) -> None:
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True
-        ).eval()
+        try:
+            with no_progress_bars():
+                self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                self._model: Any = AutoModelForCausalLM.from_pretrained(
+                    folder, local_files_only=True
+                ).eval()
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise ConfigError(
+                f"--rewrite '{folder}' could not be loaded as a local model ({why}); name the folder of a chat model, "
+                "or the URL of a server."
+            ) from error
 
     def answer(self, instruction: str) -> str:
         """The greedy reply, up to 96 tokens."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from ultraedit.cli.log import log
 from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
 from ultraedit.cli.rollback import rollback
+from ultraedit.cli.screen import refuse, show_warning, write_anything
 from ultraedit.cli.show import show
 from ultraedit.cli.study import study
 from ultraedit.cli.undo import undo
@@ -82,8 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0: done.  1: the verb's own answer is no.  2: input that cannot be used, told in one sentence.  130: interrupted.
     """
     bound_kernel_caches()
+    write_anything()
     try:
-        app(None if arguments is None else list(arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            app(None if arguments is None else list(arguments))
     except UltraEditError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        refuse(str(error))
+    except OSError as error:  # a file or disk that refuses, where no verb knew more of it
+        place = f"'{error.filename}' cannot be used: " if error.filename else ""
+        refuse(f"{place}{error.strerror or error}.")
+    except MemoryError:
+        refuse("there is not enough memory; use a smaller model, turn or --micro-batch.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +19,9 @@ from ultraedit.cli.common import (
     SeedOption,
     TokensOption,
     TrustOption,
-    print_json,
     seed_all,
 )
+from ultraedit.cli.screen import print_json
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 
 
@@ -65,7 +64,9 @@ def ask(
 
     Where MODEL is a workspace, --compare names a mark or turn of it, "base" for the unedited model.
     """
-    if (Path(model) / "workspace.json").is_file():
+    from ultraedit.workspace.config import is_workspace
+
+    if is_workspace(model):
         from ultraedit.cli.edit_workspace import ask_workspace
 
         refuse_fixed(model, {"dtype": dtype != "auto"})

@@ -16,11 +16,9 @@ from ultraedit.cli.common import (
     ModelArgument,
     SeedOption,
     TrustOption,
-    console,
-    note,
-    print_json,
     seed_all,
 )
+from ultraedit.cli.screen import note, print_json, say
 
 if TYPE_CHECKING:
     from ultraedit.bench.require import Requirement
@@ -184,14 +182,14 @@ def finish(
     if json_output:
         print_json(summary(result, None if out is None else str(out), missed))
     else:
-        console().print(score_table(result))
+        score_table(result).show()
         for line in needs_lines(result):
-            typer.echo(line)
+            say(line)
         for run in result.runs:
             for alarm in run.alarms:
                 note(f"alarm: {run.preset}, order {run.order}, {alarm}")
         if out is not None:
-            typer.echo(f"report: {out / 'report.html'}")
+            say(f"report: {out / 'report.html'}")
     for sentence in missed:
         note(f"not met: {sentence}")
     if missed:

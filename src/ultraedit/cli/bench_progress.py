@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ultraedit.cli.common import console
+from ultraedit.cli.screen import bar_width, console
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -45,7 +45,7 @@ def watching(quiet: bool) -> Iterator[Watcher]:
     screen = console(stderr=True)
     columns = [
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width(screen)),
         TextColumn("{task.completed:.0f} edits"),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[what]}"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ultraedit.cli.common import ConfigOption, JsonOption, SeedOption, console, print_json
+from ultraedit.cli.common import ConfigOption, JsonOption, SeedOption
+from ultraedit.cli.screen import bar_width, console, print_json, say
 
 if TYPE_CHECKING:
     from ultraedit.building import BuildResult
@@ -28,7 +29,7 @@ class _Shown:
         screen = console(stderr=True)
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width(screen)),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
@@ -51,11 +52,11 @@ def _tell(result: BuildResult, as_json: bool) -> None:
         print_json(asdict(result) | {"out": str(result.out)})
         return
     splits = ", ".join(f"{name} {n:,}" for name, n in result.splits.items())
-    typer.echo(
+    say(
         f"{result.records:,} records over {result.relations:,} relations in {result.out} "
         f"({splits})."
     )
-    typer.echo(f"The card is {result.out / 'README.md'}.")
+    say(f"The card is {result.out / 'README.md'}.")
 
 
 def build(

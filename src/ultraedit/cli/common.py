@@ -1,21 +1,16 @@
-"""What all verbs share: their options, the `--config` file, and how they print."""
+"""What all verbs share: their options and the `--config` file."""
 
 from __future__ import annotations
 
-import json
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ultraedit.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Form = Literal["auto", "raw", "chat"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "fastest"]
@@ -83,7 +78,10 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON only; progress goes to stderr.")
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", help="Seed of every random choice.", show_default=True)
+    int,
+    typer.Option(
+        "--seed", min=0, max=2**32 - 1, help="Seed of every random choice.", show_default=True
+    ),
 ]
 FormatOption = Annotated[
     Form,
@@ -132,23 +130,6 @@ TokensOption = Annotated[
 ]
 
 
-def console(stderr: bool = False) -> Console:
-    """A console that prints text as it is: no markup, no colours guessed from the words."""
-    from rich.console import Console
-
-    return Console(stderr=stderr, markup=False, highlight=False)
-
-
-def print_json(value: object) -> None:
-    """One JSON object on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
-
-
-def note(text: str) -> None:
-    """A line for the person at the terminal, out of the way of stdout."""
-    typer.echo(text, err=True)
-
-
 def seed_all(seed: int) -> None:
     """Seed torch and Python, so that whatever draws at random draws the same."""
     import random
@@ -167,19 +148,10 @@ def memory_mb() -> float:
 
 
 @contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Print this package's warnings as one line each on stderr, as often as they occur."""
+def repeated_warnings() -> Iterator[None]:
+    """Show a warning of superseded edits as often as it occurs, and not only the first."""
     from ultraedit.editing.assemble import SupersededWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", SupersededWarning)
-        usual = warnings.showwarning
-
-        def show(message: Any, category: type[Warning], *rest: Any) -> None:
-            if issubclass(category, SupersededWarning):
-                sys.stderr.write(f"warning: {message}\n")
-            else:
-                usual(message, category, *rest)
-
-        warnings.showwarning = show
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -15,13 +16,11 @@ from ultraedit.cli.common import (
     DtypeOption,
     JsonOption,
     SeedOption,
-    console,
     memory_mb,
-    note,
-    print_json,
+    repeated_warnings,
     seed_all,
-    warnings_as_lines,
 )
+from ultraedit.cli.screen import console, note, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +80,7 @@ def demo(
     note(f"Asking the unedited model about {min(scored, len(records))} of {len(records)} facts ...")
     scores = Scores(editor, records, scored, generated, seed)
     note(f"Editing {len(records)} facts, {turn} a turn ...")
-    with warnings_as_lines(), edit_progress(len(records), json_output) as advance:
+    with repeated_warnings(), edit_progress(len(records), json_output) as advance:
         summary = editor.edit_many(records, turn=turn, on_turn=advance)
     note("Asking the edited model the same ...")
     after = scores.after(summary.edits)
@@ -182,16 +181,15 @@ def _answers(after: Evaluation) -> list[dict[str, Any]]:
 def _ask_again(editor: Editor, out: Path, device: str, prompts: list[str]) -> tuple[int, int]:
     """Load the saved folder as anybody would, and count the answers that are the same."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
     from ultraedit.model.generate import answer
+    from ultraedit.quiet import no_progress_bars
 
     live = answer(editor.model, editor.tokenizer, prompts, editor.form)
-    logging.disable_progress_bar()
-    loaded = AutoModelForCausalLM.from_pretrained(out).eval()
+    with no_progress_bars():
+        loaded = AutoModelForCausalLM.from_pretrained(out).eval()
+        tokenizer = AutoTokenizer.from_pretrained(out)
     loaded.to(device)  # type: ignore[arg-type]
-    tokenizer = AutoTokenizer.from_pretrained(out)
-    logging.enable_progress_bar()
     again = answer(loaded, tokenizer, prompts, editor.form)
     return sum(a == b for a, b in zip(live, again, strict=True)), len(prompts)
 
@@ -199,17 +197,18 @@ def _ask_again(editor: Editor, out: Path, device: str, prompts: list[str]) -> tu
 def _print(result: dict[str, Any], summary: EditSummary) -> None:
     from ultraedit.cli.demo_tables import answer_table, score_table
 
-    screen = console()
-    screen.print(
+    say(
         f"{summary.edits} edits in {summary.turns} turns, {summary.seconds:.1f} s, "
         f"{summary.edits / summary.seconds:.1f} edits/s, {result['memory_mb']:,.0f} MB; {result['model']} in "
         f"{result['dtype']}, edited in {result['edited_in']} form."
     )
-    screen.print(answer_table(result["answers"]))
-    screen.print(score_table(result["scores"]))
-    screen.print(
+    console().print(answer_table(result["answers"]))
+    score_table(result["scores"]).show()
+    say(
         f"{result['answers_same_after_reload']} of {result['answers_asked_after_reload']} answers are the same "
         f"after AutoModelForCausalLM.from_pretrained('{result['out']}').\n"
-        f"{result['seconds']:.0f} s in all.  Ask it: ultraedit ask {result['out']} "
-        f'"{result["answers"][0]["prompt"]}" --compare {result["model"]}'
+        f"{result['seconds']:.0f} s in all.  Ask it:"
     )
+    asked = ["ultraedit", "ask", result["out"], result["answers"][0]["prompt"]]
+    # not broken into lines, so that it can be copied
+    typer.echo(f"  {shlex.join([*asked, '--compare', result['model']])}")

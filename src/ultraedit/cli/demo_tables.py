@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ultraedit.cli.screen import Scores
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -25,6 +27,9 @@ SCORES = {
 }
 """What the table shows of the figures, and in which words."""
 
+ANSWER_WIDTH = 44
+"""Columns of each cell of the table of answers, at most: it is read by people in a pipe too."""
+
 FORM_WORDS = {"raw": "raw text", "chat": "chat template"}
 
 
@@ -34,7 +39,7 @@ def answer_table(answers: Sequence[Mapping[str, Any]]) -> Table:
 
     table = Table(title="Free answers", title_justify="left", show_lines=True)
     for heading in ("prompt (target)", "unedited", "edited"):
-        table.add_column(heading, ratio=1, overflow="fold")
+        table.add_column(heading, ratio=1, overflow="fold", max_width=ANSWER_WIDTH)
     for row in answers:
         table.add_row(
             f"{row['prompt']} ({row['target']})", _line(row["before"]), _line(row["after"])
@@ -42,16 +47,12 @@ def answer_table(answers: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def score_table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+def score_table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Scores:
     """One line a score; for each form the unedited model beside the edited one with its 95 % interval."""
-    from rich.table import Table
-
-    table = Table(title="Scores (95 % intervals in brackets)", title_justify="left")
-    table.add_column("")
-    for form in scores:
-        table.add_column(f"{FORM_WORDS[form]}\nunedited", justify="right")
-        table.add_column("\nedited", justify="right")
-    table.add_column("n", justify="right")
+    headings = [
+        f"{FORM_WORDS[form]}\n{which}" for form in scores for which in ("unedited", "edited")
+    ]
+    rows = []
     for name, words in SCORES.items():
         cells, n = [], None
         for figures in scores.values():
@@ -60,8 +61,8 @@ def score_table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
             cells += [_figure(old, False), _figure(new, True)]
             n = new["n"] if new else n
         if n is not None:
-            table.add_row(words, *cells, str(n))
-    return table
+            rows.append((words, [*cells, str(n)]))
+    return Scores("Scores (95 % intervals in brackets)", [*headings, "n"], rows)
 
 
 def _figure(figure: Mapping[str, Any] | None, interval: bool) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ultraedit.cli.common import JsonOption, print_json
+from ultraedit.cli.common import JsonOption
+from ultraedit.cli.screen import print_json, say
 from ultraedit.cli.workspaces import WorkspaceArgument, edit_dict, edit_line, reading
 
 _STATE = "A mark, a turn's number, 'base' or 'head'."
@@ -33,14 +34,14 @@ def diff(
             }
         )
         return
-    typer.echo(f"from turn {found.a} to turn {found.b}:")
+    say(f"from turn {found.a} to turn {found.b}:")
     for edit in found.added:
-        typer.echo("+ " + edit_line(edit, found.statuses.get(edit.edit)))
+        say("+ " + edit_line(edit, found.statuses.get(edit.edit)))
     for edit in found.removed:
-        typer.echo("- " + edit_line(edit, None))
-    typer.echo(f"{len(found.added):,} edits more, {len(found.removed):,} fewer")
+        say("- " + edit_line(edit, None))
+    say(f"{len(found.added):,} edits more, {len(found.removed):,} fewer")
     if found.moved is None:
-        typer.echo("how far the weights moved is not known: one of the states is no longer kept")
+        say("how far the weights moved is not known: one of the states is no longer kept")
         return
     for name, share in found.moved.items():
-        typer.echo(f"{name}: moved by {share:.3g} of the original weight's size")
+        say(f"{name}: moved by {share:.3g} of the original weight's size")

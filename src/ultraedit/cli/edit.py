@@ -23,13 +23,11 @@ from ultraedit.cli.common import (
     StepOption,
     StepsOption,
     TrustOption,
-    console,
-    note,
-    print_json,
+    repeated_warnings,
     seed_all,
-    warnings_as_lines,
 )
 from ultraedit.cli.receipts import ReceiptFile
+from ultraedit.cli.screen import note, print_json, say
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
 from ultraedit.methods.presets import MICRO_BATCH, method
@@ -101,7 +99,9 @@ def edit(
 
     Where MODEL is a workspace, edits are kept in it, and a file goes on where it was interrupted.
     """
-    if (Path(model) / "workspace.json").is_file():
+    from ultraedit.workspace.config import is_workspace
+
+    if is_workspace(model):
         from ultraedit.cli.edit_workspace import edit_file, edit_one
 
         refuse_fixed(
@@ -158,7 +158,7 @@ def edit(
 
     from ultraedit.editing.editor import Editor
 
-    with warnings_as_lines():
+    with repeated_warnings():
         editor = Editor.from_pretrained(
             model,
             dtype=dtype,
@@ -257,11 +257,11 @@ def _single(
     if json_output:
         print_json(receipt.as_dict() | {"out": None if out is None else str(out)})
         return
-    typer.echo(str(receipt))
+    say(str(receipt))
     if out is None:
         note("Nothing was saved: add --out DIR to keep the edited model.")
     else:
-        typer.echo(f"  saved to {out}")
+        say(f"  saved to {out}")
 
 
 def _stream(
@@ -308,9 +308,6 @@ def _print_summary(
         where = {"out": str(out), "receipts": None if receipts is None else str(receipts)}
         print_json(asdict(summary) | where)
         return
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
     rows = [
         ("edits", f"{summary.edits:,} in {summary.turns:,} turns"),
         ("learned", f"{summary.learned:,} (every answer token most likely after its turn)"),
@@ -324,6 +321,5 @@ def _print_summary(
     ]
     if receipts is not None:
         rows.append(("receipts", str(receipts)))
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    for name, value in rows:
+        say(f"{name:<14}  {value}")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ultraedit.cli.common import Form, note, print_json, warnings_as_lines
+from ultraedit.cli.common import Form, repeated_warnings
+from ultraedit.cli.screen import note, print_json, say
 from ultraedit.cli.workspaces import command_line
 from ultraedit.errors import DataError
 
 if TYPE_CHECKING:
-    from ultraedit.workspace.journal import HealthRow
-    from ultraedit.workspace.workspace import Workspace
+    from ultraedit.workspace.config import HealthConfig
+    from ultraedit.workspace.workspace import Acknowledged, Workspace
 
 
 @dataclass
@@ -45,7 +46,7 @@ def edit_one(
 
     from ultraedit.data.record import Record
 
-    with _open(folder, device, trust_remote_code) as workspace, warnings_as_lines():
+    with _open(folder, device, trust_remote_code) as workspace, repeated_warnings():
         before = workspace.ask(prompt).edited
         record = Record(
             prompt,
@@ -61,12 +62,13 @@ def edit_one(
             turn=done.turn,
         )
         number = workspace.store.journal.edits
+        health = workspace.store.config.health
     if json_output:
         found: dict[str, Any] = receipt.as_dict()
         print_json(found | {"edit": number, "health": done.health.model_dump(mode="json")})
         return
-    typer.echo(f"#{number} {receipt}")
-    _say_health(done.turn, done.health, done.rolled_back_to)
+    say(f"#{number} {receipt}")
+    _Health(health).tell(done)
 
 
 def edit_file(
@@ -87,12 +89,13 @@ def edit_file(
     from ultraedit.workspace.stream import stream, written_rows
 
     summary = Summary()
-    with _open(folder, device, trust_remote_code) as workspace, warnings_as_lines():
+    with _open(folder, device, trust_remote_code) as workspace, repeated_warnings():
         if not again:
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
             note(f"{summary.skipped:,} rows of '{file}' are written already (--again starts over).")
         left = None if total is None else total - summary.skipped
+        health = _Health(workspace.store.config.health)
         with edit_progress(left, json_output) as advance:
             for done in stream(
                 workspace, file, turn=turn, with_rephrases=with_rephrases, again=again
@@ -104,12 +107,12 @@ def edit_file(
                 summary.turns += 1
                 summary.seconds += receipts[0].seconds
                 advance(done.written)
-                _say_health(done.turn, done.health, done.rolled_back_to)
+                health.tell(done)
         head = workspace.head
     if json_output:
         print_json(asdict(summary) | {"workspace": folder, "head": head})
         return
-    typer.echo(
+    say(
         f"{summary.edits:,} edits in {summary.turns:,} turns, {summary.learned:,} learned, {summary.superseded:,} "
         f"superseded, {summary.seconds:.1f} s; {folder} stands at turn {head}"
     )
@@ -164,8 +167,26 @@ def _open(folder: str, device: str, trust_remote_code: bool, write: bool = True)
     )
 
 
-def _say_health(turn: int, health: HealthRow, rolled_back_to: int | None) -> None:
-    if health.level != "green":
-        note(f"health after turn {turn}: {health.level}: {'; '.join(health.reasons)}")
-    if rolled_back_to is not None:
-        note(f"rolled back to {f'turn {rolled_back_to}' if rolled_back_to else 'the base'}")
+class _Health:
+    """Tells of a stream's health when its level changes, and once what that means: not the same at every turn."""
+
+    def __init__(self, config: HealthConfig) -> None:
+        self._config = config
+        self._level = "green"
+        self._explained: set[str] = set()
+
+    def tell(self, done: Acknowledged) -> None:
+        from ultraedit.workspace.health import advice
+
+        health = done.health
+        if health.level != self._level:
+            reasons = f": {'; '.join(health.reasons)}" if health.reasons else " again"
+            note(f"health after turn {done.turn}: {health.level}{reasons}")
+            words = advice(health, self._config)
+            if words and words not in self._explained:
+                note(f"  that is: {words}; said again only when the level changes.")
+                self._explained.add(words)
+            self._level = health.level
+        if done.rolled_back_to is not None:
+            back = done.rolled_back_to
+            note(f"rolled back to {f'turn {back}' if back else 'the base'}")

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ultraedit.cli.common import (
-    ConfigOption,
-    DeviceOption,
-    JsonOption,
-    TrustOption,
-    print_json,
-)
+from ultraedit.cli.common import ConfigOption, DeviceOption, JsonOption, TrustOption
+from ultraedit.cli.screen import print_json, say
 from ultraedit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,7 +110,11 @@ def export(
     if json_output:
         print_json(done.as_dict())
     else:
-        typer.echo(_text(done))
+        say(_text(done))
+        if done.serve:
+            say("serve it with:")
+        for line in done.serve:  # not broken into lines, so that it can be copied
+            typer.echo(f"  {line}")
 
 
 def _rank(text: str | None) -> Rank | None:
@@ -148,8 +147,6 @@ def _text(done: Exported) -> str:
     lines = [f"{done.path}: {done.kind}, {done.bytes / 1e6:,.1f} MB"]
     if done.adapter is not None:
         lines += _adapter(done.adapter)
-    if done.serve:
-        lines += ["serve it with:", *(f"  {line}" for line in done.serve)]
     return "\n".join(lines)
 
 

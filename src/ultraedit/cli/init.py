@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,9 +22,9 @@ from ultraedit.cli.common import (
     StepOption,
     StepsOption,
     TrustOption,
-    print_json,
     seed_all,
 )
+from ultraedit.cli.screen import print_json, say
 from ultraedit.methods.presets import MICRO_BATCH, method
 
 
@@ -102,7 +103,8 @@ def init(
     if json_output:
         print_json({"workspace": str(workspace), "model": model, "modules": names})
         return
-    typer.echo(
-        f"{workspace}: {model} as {made_config.base.dtype}, {len(names)} edited modules ({', '.join(names)})\n"
-        f'next: ultraedit edit {workspace} "PROMPT" "TARGET"'
+    say(
+        f"{workspace}: {model} as {made_config.base.dtype}, {len(names)} edited modules ({', '.join(names)})"
     )
+    # not broken into lines, so that it can be copied
+    typer.echo(f'next: ultraedit edit {shlex.quote(str(workspace))} "PROMPT" "TARGET"')

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ultraedit.cli.common import JsonOption, print_json
+from ultraedit.cli.common import JsonOption
+from ultraedit.cli.screen import print_json, say
 from ultraedit.cli.workspaces import WorkspaceArgument, edit_dict, edit_line, reading
 
 
@@ -43,13 +44,13 @@ def log(
         )
         return
     in_force = sum(s.word == "current" for s in statuses.values())
-    typer.echo(
+    say(
         f"{store.journal.edits:,} edits ever, {in_force:,} in force; at turn {history.head} of "
         f"{len(store.journal.turns)}"
     )
     for name, turn in history.marks.items():
-        typer.echo(f"mark {name}: turn {turn}")
+        say(f"mark {name}: turn {turn}")
     for edit in listed:
-        typer.echo(edit_line(edit, statuses.get(edit.edit)))
+        say(edit_line(edit, statuses.get(edit.edit)))
     if len(listed) < store.journal.edits:
-        typer.echo(f"... {store.journal.edits - len(listed):,} older ones (--limit 0 lists all)")
+        say(f"... {store.journal.edits - len(listed):,} older ones (--limit 0 lists all)")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ultraedit.cli.common import JsonOption, print_json
+from ultraedit.cli.common import JsonOption
+from ultraedit.cli.screen import print_json, say
 from ultraedit.cli.workspaces import WorkspaceArgument, command_line, reading
 
 
@@ -42,6 +43,6 @@ def mark(
     if json_output:
         print_json({"marks": marks})
     elif name is None:
-        typer.echo("\n".join(f"{n}: turn {t}" for n, t in marks.items()) or "no marks")
+        say("\n".join(f"{n}: turn {t}" for n, t in marks.items()) or "no marks")
     else:
-        typer.echo(f"{name}: {'was turn' if delete else 'turn'} {turn}")
+        say(f"{name}: {'was turn' if delete else 'turn'} {turn}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ultraedit.cli.screen import print_json, say
 from ultraedit.methods.presets import MICRO_BATCH, method
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ def plan(
     )
     chosen: str | list[str] | None = modules[0] if modules and len(modules) == 1 else modules
     found = work_out(model, read_config(model), method(preset), workload, chosen)
-    typer.echo(json.dumps(_as_dict(found, limit)) if json_output else _text(found, limit))
+    if json_output:
+        print_json(_as_dict(found, limit))
+    else:
+        say(_text(found, limit))
     if limit is not None and found.peak > limit:
         raise typer.Exit(1)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ultraedit.cli.common import console, memory_mb
+from ultraedit.cli.common import memory_mb
+from ultraedit.cli.screen import bar_width, console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ def edit_progress(total: int | None, quiet: bool) -> Iterator[Callable[[WrittenT
     screen = console(stderr=True)
     columns = [
         TextColumn("editing"),
-        BarColumn(),
+        BarColumn(bar_width(screen)),
         TextColumn("{task.completed:.0f}" + ("/{task.total:.0f}" if total else "") + " edits"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True) if total else TimeElapsedColumn(),

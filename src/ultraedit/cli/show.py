@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ultraedit.cli.common import JsonOption, print_json
+from ultraedit.cli.common import JsonOption
+from ultraedit.cli.screen import print_json, say
 from ultraedit.cli.workspaces import WorkspaceArgument, edit_dict, reading
 
 
@@ -43,5 +44,5 @@ def show(
         width = max(map(len, one))
         for key, value in one.items():
             if value not in (None, [], ()):
-                typer.echo(f"{key:<{width}}  {value}")
-        typer.echo("")
+                say(f"{key:<{width}}  {value}")
+        say("")

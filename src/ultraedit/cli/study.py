@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ultraedit.cli.common import DeviceOption, JsonOption, TrustOption, note, print_json, seed_all
+from ultraedit.cli.common import DeviceOption, JsonOption, TrustOption, seed_all
+from ultraedit.cli.screen import note, print_json
 
 
 def study(

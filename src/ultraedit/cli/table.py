@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from ultraedit.cli.screen import Scores
 
+if TYPE_CHECKING:
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result
 
@@ -37,23 +37,18 @@ def final_rows(result: Result) -> list[tuple[str, dict[str, Figure]]]:
     return rows
 
 
-def score_table(result: Result) -> Table:
+def score_table(result: Result) -> Scores:
     """One line a figure, one column a model, the unedited one first; only figures that were measured."""
-    from rich.table import Table
-
     models = final_rows(result)
-    table = Table(title=result.title, caption="95 % intervals in brackets")
-    table.add_column("")
-    for name, _ in models:
-        table.add_column(name, justify="right", overflow="fold")
+    rows: list[tuple[str, list[str]]] = []
     for figure, words in _LINES:
         found = [figures.get(figure) for _, figures in models]
         if any(f is not None for f in found):
-            table.add_row(words, *map(_cell, found))
+            rows.append((words, [_cell(f) for f in found]))
     for task in result.unedited_ability:
         found = [result.unedited_ability[task], *(_ability(result, n, task) for n, _ in models[1:])]
-        table.add_row(task, *map(_cell, found))
-    return table
+        rows.append((task, [_cell(f) for f in found]))
+    return Scores(result.title, [name for name, _ in models], rows, "95 % intervals in brackets")
 
 
 def needs_lines(result: Result) -> list[str]:

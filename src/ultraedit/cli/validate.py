@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ultraedit.cli.screen import print_json, say
+
 if TYPE_CHECKING:
     from ultraedit.data.validate import Validation
 
@@ -31,7 +33,10 @@ def validate(
     from ultraedit.data.validate import validate as check
 
     found = check(file, form)
-    typer.echo(json.dumps(found.as_dict(), ensure_ascii=False) if json_output else _text(found))
+    if json_output:
+        print_json(found.as_dict())
+    else:
+        say(_text(found))
     if found.unusable:
         raise typer.Exit(1)
 

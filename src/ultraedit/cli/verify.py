@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from ultraedit.cli.common import JsonOption, print_json
+from ultraedit.cli.common import JsonOption
+from ultraedit.cli.screen import print_json, say
 from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument
 
 
@@ -24,9 +25,9 @@ def verify(
         print_json(asdict(found) | {"sound": found.sound})
     else:
         for finding in found.findings:
-            typer.echo(str(finding))
+            say(str(finding))
         state = "sound" if found.sound else "DAMAGED"
-        typer.echo(
+        say(
             f"{workspace}: {state}; {found.files} files, {found.bytes / 1e6:,.1f} MB, {found.turns:,} turns, "
             f"{found.edits:,} edits checked"
         )

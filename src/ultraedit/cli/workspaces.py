@@ -65,12 +65,12 @@ def edit_dict(edit: EditRow, status: Status | None) -> dict[str, Any]:
 def print_change(change: Change, json_output: bool) -> None:
     from dataclasses import asdict
 
-    from ultraedit.cli.common import print_json
+    from ultraedit.cli.screen import print_json, say
 
     if json_output:
         print_json(asdict(change))
     else:
-        typer.echo(str(change))
+        say(str(change))
 
 
 def refuse_fixed(folder: str, given: dict[str, Any]) -> None:

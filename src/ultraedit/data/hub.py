@@ -8,6 +8,7 @@ from typing import Any
 
 from ultraedit.data.sources import Raw
 from ultraedit.errors import DataError
+from ultraedit.quiet import no_progress_bars
 
 _ID = re.compile(r"hf:(?P<name>[^\s:/]+/[^\s:/]+):(?P<split>[^\s:]+)")
 
@@ -35,7 +36,8 @@ def hub_rows(source: str) -> Iterator[Raw]:
         ) from None
     number = 0
     try:
-        rows: Any = datasets.load_dataset(name, split=split, streaming=True)
+        with no_progress_bars():
+            rows: Any = datasets.load_dataset(name, split=split, streaming=True)
         for number, row in enumerate(rows, start=1):
             yield number, _plain(row)
     except DataError:

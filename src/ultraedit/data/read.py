@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ultraedit import arguments
 from ultraedit.data.forms import FORMS, Form, form_named, sniff
 from ultraedit.data.hub import hub_rows, parse_hub_id
 from ultraedit.data.record import Record
 from ultraedit.data.report import ReadReport
 from ultraedit.data.row import Row, RowError, check_text, kind_of, quote
 from ultraedit.data.sources import Raw, local_kind, local_rows, stem_of
-from ultraedit.errors import DataError
+from ultraedit.errors import ConfigError, DataError
 
-Source = str | Path | Iterable[Mapping[str, Any] | Record | tuple[str, str]]
+Source = str | os.PathLike[str] | Iterable[Mapping[str, Any] | Record | tuple[str, str]]
 
 
 def read_records(
@@ -43,27 +45,43 @@ def read_records(
     reading for the rest (in either mode for a file that is broken as a whole, holds no rows, or
     fits no form).
     """
-    report = ReadReport() if report is None else report
+    report = _report(report)
     wanted = None if form is None else form_named(form)
     if isinstance(source, str) and source.startswith("hf:"):
         parse_hub_id(source)
         report.source = source
         stem = source.removeprefix("hf:").rpartition(":")[0].rpartition("/")[2]
         return _records(hub_rows(source), repr(source), stem, wanted, strict, report, "row")
-    if isinstance(source, (str, Path)):
-        path = Path(source)
+    if isinstance(source, (str, os.PathLike)):
+        path = _path(source)
         kind = local_kind(path)
         report.source = str(source)
         unit = "line" if kind in ("jsonl", "csv", "tsv") else "row"
         rows = local_rows(path, kind)
         return _records(rows, repr(str(path)), stem_of(path), wanted, strict, report, unit)
-    if isinstance(source, (Mapping, Record, bytes)) or not isinstance(source, Iterable):
+    items = arguments.each(source)
+    if items is None:
         raise DataError(
             f"records must come from a path or an iterable of records, found {kind_of(source)}: "
             f"{quote(source)}; put a single record in a list"
         )
     report.source = "memory"
-    return _records(_memory(source), "the given records", "record", wanted, strict, report, "row")
+    return _records(_memory(items), "the given records", "record", wanted, strict, report, "row")
+
+
+def _report(report: ReadReport | None) -> ReadReport:
+    if report is None:
+        return ReadReport()
+    if not isinstance(report, ReadReport):
+        raise DataError(f"report must be a ReadReport, found {arguments.quoted(report)}")
+    return report
+
+
+def _path(source: str | os.PathLike[str]) -> Path:
+    try:
+        return arguments.place(source, "the file of records")
+    except ConfigError as error:
+        raise DataError(str(error)) from None
 
 
 def _memory(source: Iterable[object]) -> Iterator[tuple[int, Any]]:
@@ -104,10 +122,11 @@ def _records(
                 if report.form is None:
                     report.form, report.columns = form.name, tuple(map(str, raw))
                 found = list(form.records(Row(raw, stem, line, shared)))
-        except RowError as problem:
+        except (RowError, DataError) as error:  # the latter: a record refuses its field
+            problem = str(error).removesuffix(".")
             if strict:
                 raise DataError(f"{where}, {unit} {line}: {problem}") from None
-            report.refuse(line, str(problem))
+            report.refuse(line, problem)
             continue
         report.used += 1
         report.records += len(found)

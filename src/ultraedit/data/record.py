@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ultraedit import arguments
+from ultraedit.errors import DataError
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -14,6 +17,12 @@ class Probe:
     kind: str = ""
     """Where it came from, in the data set's own words (`Relation_Specificity`, `mhop`, ...)."""
 
+    def __post_init__(self) -> None:
+        """Raises DataError for a field of the wrong kind."""
+        arguments.text(self.prompt, "a probe's prompt")
+        if self.answer is not None:
+            arguments.text(self.answer, "a probe's answer")
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -21,7 +30,7 @@ class Record:
 
     `prompt` and `target` are what is written into the model; every other field is only for
     evaluation (`rephrases` are never trained on unless the caller passes them to `Editor.edit` on
-    purpose).
+    purpose).  One text in `rephrases` or `personas` is one wording and not its letters.
     """
 
     prompt: str
@@ -43,3 +52,30 @@ class Record:
     """
     line: int | None = None
     """1-based line (or row) number in the file it came from."""
+
+    def __post_init__(self) -> None:
+        """Raises DataError for a field of the wrong kind: later it would fail far from its cause."""
+        arguments.text(self.prompt, "a record's prompt")
+        arguments.text(self.target, "a record's target")
+        arguments.text(self.id, "a record's id")
+        for name in ("subject", "old"):
+            if getattr(self, name) is not None:
+                arguments.text(getattr(self, name), f"a record's {name}")
+        for name in ("rephrases", "personas"):
+            found = arguments.texts(getattr(self, name), f"a record's {name}")
+            object.__setattr__(self, name, found)
+        for name in ("locality", "portability"):
+            object.__setattr__(self, name, _probes(getattr(self, name), f"a record's {name}"))
+        if self.line is not None and (not isinstance(self.line, int) or self.line < 0):
+            raise DataError(
+                f"a record's line must be a number, found {arguments.quoted(self.line)}."
+            )
+
+
+def _probes(value: object, name: str) -> tuple[Probe, ...]:
+    if value is None:
+        return ()
+    listed = tuple(value) if isinstance(value, tuple | list) else None
+    if listed is None or not all(isinstance(probe, Probe) for probe in listed):
+        raise DataError(f"{name} must be a list of Probes, found {arguments.quoted(value)}.")
+    return listed

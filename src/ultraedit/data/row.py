@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ultraedit.arguments import quoted
 from ultraedit.data.record import Probe
 
 
@@ -31,8 +32,8 @@ def quote(value: object, limit: int = 60) -> str:
     """The value as JSON, cut at `limit` characters, for an error message."""
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
+    except (TypeError, ValueError, RecursionError):
+        text = quoted(value, limit)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

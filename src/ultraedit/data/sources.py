@@ -38,7 +38,11 @@ def local_kind(path: Path) -> str:
     """`json`, `jsonl`, `csv`, `tsv` or `parquet`, from the file's ending; `DataError` when it
     cannot be read.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long, or a folder that may not be searched
+        raise DataError(f"cannot open {quote(str(path))}: {error.strerror or error}") from None
+    if not there:
         raise DataError(
             f"there is no file {str(path)!r}; check the path (a hub data set is written "
             "hf:owner/name:split)"

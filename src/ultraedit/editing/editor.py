@@ -5,14 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ultraedit import arguments
 from ultraedit.data.read import Source
 from ultraedit.data.record import Record
+from ultraedit.editing.arguments import (
+    check_calibration,
+    check_model,
+    check_records,
+    check_state,
+    check_tokenizer,
+)
 from ultraedit.editing.assemble import (
     Wordings,
     assemble,
@@ -23,11 +31,12 @@ from ultraedit.editing.assemble import (
 from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.notes import Notes, lasting_name
+from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
 from ultraedit.editing.plain import has_adapter, plain_name
-from ultraedit.editing.receipt import Answer, EditSummary, Receipt
+from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
-from ultraedit.editing.turn import Turn, TurnEngine
+from ultraedit.editing.turn import TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, Method
 from ultraedit.methods.presets import MICRO_BATCH, method
@@ -44,14 +53,6 @@ from ultraedit.model.weights import edited_weights, originals
 
 BEFORE_TOKENS = 16
 """Length to which a receipt's answer before the edit is generated: it is most of the time that a single edit takes."""
-
-
-@dataclass(frozen=True)
-class WrittenTurn:
-    """One acknowledged turn: receipts in the order of its records, and the exact low-rank updates."""
-
-    receipts: tuple[Receipt, ...]
-    turn: Turn
 
 
 class Editor:
@@ -91,13 +92,17 @@ class Editor:
         """
         from ultraedit.data.bundled import anchor_text
 
-        if micro_batch < 1:
-            raise ConfigError(f"micro_batch is {micro_batch}; it must be at least 1.")
+        check_model(model)
+        check_tokenizer(tokenizer)
+        micro_batch = arguments.whole(micro_batch, "micro_batch", 1)
+        wanted = arguments.patterns(modules)
+        if text is not None:
+            arguments.text(text, "text")
+        check_calibration(calibration)
         self.model = usable(model).eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.base = lasting_name(
-            base or getattr(model.config, "_name_or_path", "") or "unnamed model"
-        )
+        own = getattr(model.config, "_name_or_path", "") or "unnamed model"
+        self.base = lasting_name(str(own) if base is None else arguments.model_name(base, "base"))
         self.method = method(
             preset,
             step=step,
@@ -106,9 +111,9 @@ class Editor:
             text_weight=text_weight,
             end_token=end_token,
         )
-        self.encoder = PromptEncoder(tokenizer, format)
+        self.encoder = PromptEncoder(tokenizer, arguments.word(format, "format"))
         self.form: Form = self.encoder.form
-        wanted = modules or self.method.modules
+        wanted = wanted or self.method.modules
         structure = find_structure(self.model, named=wanted not in ("auto", "paper"))
         projections = select_projections(self.model, structure, wanted)
         with steady(self.model):
@@ -117,7 +122,11 @@ class Editor:
             self.stack.check()
             if calibration is None:
                 calibration = calibrate(
-                    self.stack, self.weights, tokenizer, text or anchor_text(), self.method
+                    self.stack,
+                    self.weights,
+                    tokenizer,
+                    anchor_text() if text is None else text,
+                    self.method,
                 )
             self.engine = TurnEngine(
                 self.stack,
@@ -153,7 +162,10 @@ class Editor:
     ) -> Editor:
         """Load a local folder, a hub id or the alias "smollm2", ready to edit.  Settings as in `Editor(...)`."""
         model, tokenizer = load(
-            name, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+            arguments.model_name(name),
+            dtype=arguments.dtype(dtype),
+            device=arguments.device(device),
+            trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
         )
         return cls(
             model,
@@ -174,15 +186,18 @@ class Editor:
     # -- editing -----------------------------------------------------------------------------------
 
     def edit(
-        self, prompt: str, target: str, *, rephrases: Sequence[str] = (), id: str = ""
+        self, prompt: str, target: str, *, rephrases: str | Sequence[str] = (), id: str = ""
     ) -> Receipt:
-        """Write one fact, as a turn of its own; `rephrases` are further wordings to write with it.
+        """Write one fact, as a turn of its own; `rephrases` are further wordings to write with it (one text is one).
 
         Raises DataError for unusable text and NumericalError for a refused turn (the model is untouched).
         """
         started = time.perf_counter()
         record = Record(
-            prompt, target, id=id or f"edit-{self.edits + 1}", rephrases=tuple(rephrases)
+            arguments.text(prompt, "the prompt"),
+            arguments.text(target, "the target"),
+            id=arguments.text(id, "the id") or f"edit-{self.edits + 1}",
+            rephrases=arguments.texts(rephrases, "rephrases"),
         )
         encoded = self._encode([record], with_rephrases=True)
         asked, taught = encoded[0][0]
@@ -200,8 +215,7 @@ class Editor:
 
         `with_rephrases` writes each record's rephrases too; off, they are left for evaluation.
         """
-        if not records:
-            raise ConfigError("a turn needs at least one edit.")
+        records = check_records(records)
         return self._write(records, self._encode(records, with_rephrases))
 
     def _write(self, records: Sequence[Record], encoded: Sequence[Wordings]) -> WrittenTurn:
@@ -245,10 +259,15 @@ class Editor:
         """
         from ultraedit.data import read_records
 
-        if turn < 1:
-            raise ConfigError(f"turn is {turn}; a turn holds at least 1 edit.")
+        turn = arguments.whole(turn, "turn", 1, "a turn holds at least {least} edit")
+        # both are checked here and not when the first turn is asked for
+        return self._turns(read_records(source), turn, with_rephrases)
+
+    def _turns(
+        self, records: Iterator[Record], turn: int, with_rephrases: bool
+    ) -> Iterator[WrittenTurn]:
         chunk: list[Record] = []
-        for record in read_records(source):
+        for record in records:
             chunk.append(record)
             if len(chunk) == turn:
                 yield self.edit_turn(chunk, with_rephrases=with_rephrases)
@@ -269,22 +288,15 @@ class Editor:
         Memory does not grow with the number of edits, so the iterable may be unbounded.  (In bfloat16 on a CPU torch
         keeps up to 1,024 compiled kernels, .6 MB each at most; `editing.memory` says how to keep fewer.)
         """
+        if on_turn is not None and not callable(on_turn):
+            raise ConfigError(f"on_turn is {arguments.quoted(on_turn)}; it must be a function.")
         started = time.perf_counter()
-        edits = learned = superseded = turns = 0
-        before = after = 0.0
+        tally = Tally()
         for written in self.stream(source, turn=turn, with_rephrases=with_rephrases):
-            turns += 1
-            for receipt in written.receipts:
-                edits += 1
-                learned += receipt.learned
-                superseded += receipt.superseded_by is not None
-                before += receipt.probability_before
-                after += receipt.probability_after
+            tally.add(written.receipts)
             if on_turn is not None:
                 on_turn(written)
-        seconds = time.perf_counter() - started
-        n = max(edits, 1)
-        return EditSummary(edits, learned, superseded, turns, seconds, before / n, after / n)
+        return tally.summary(time.perf_counter() - started)
 
     @staticmethod
     def _superseded(records: Sequence[Record], i: int, winner: int) -> str | None:
@@ -303,7 +315,11 @@ class Editor:
         format: Format | None = None,
     ) -> Answer:
         """The greedy answer; with `compare` the unedited model's beside it."""
-        encoder = self.encoder if format is None else PromptEncoder(self.tokenizer, format)
+        arguments.text(prompt, "the prompt")
+        max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
+        encoder = self.encoder
+        if format is not None:
+            encoder = PromptEncoder(self.tokenizer, arguments.word(format, "format"))
         ids = encoder.prompt(prompt)
         edited = self._answer(prompt, ids, max_new_tokens)
         if not compare:
@@ -362,6 +378,7 @@ class Editor:
     def restore(self, state: EditorState) -> None:
         """Put a snapshot back: weights return to the bit."""
         self._require_awake()
+        state = check_state(state, self.weights)
         with self._held():
             for w in self.weights:
                 w.set_shift(state.shifts[w.name].to(w.shift.device))
@@ -395,4 +412,5 @@ class Editor:
         Raises ConfigError if the folder holds something and `overwrite` is off, or holds the base; nothing is half
         written.
         """
-        return save_model(self.model, self.tokenizer, Path(folder), self.notes(), overwrite)
+        target = arguments.place(folder, "the folder")
+        return save_model(self.model, self.tokenizer, target, self.notes(), overwrite)

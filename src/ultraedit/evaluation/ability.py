@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation.intervals import Figure, wilson
+from ultraedit.quiet import no_progress_bars
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -65,7 +66,7 @@ def ability(
             )
         if not path.is_file():
             raise DataError(f"the file of task {name!r} is not there: {str(path)!r}.")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), no_progress_bars():
         warnings.simplefilter("ignore")
         wanted: list[Any] = [
             _task(name) | {"dataset_kwargs": {"data_files": {"test": str(path)}}}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
+from ultraedit import arguments
 from ultraedit.errors import ConfigError
 from ultraedit.methods import paper, stableedit, ultraedit
 from ultraedit.methods.base import Method
@@ -24,7 +25,8 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
 
     Raises ConfigError for an unknown preset or setting, or a value out of range.
     """
-    if isinstance(preset, str):
+    if not isinstance(preset, Method):
+        preset = arguments.word(preset, "preset")
         if preset not in PRESETS:
             raise ConfigError(
                 f'preset "{preset}" is unknown; the presets are {", ".join(PRESETS)}.'
@@ -37,7 +39,19 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
             raise ConfigError(
                 f'{key} is {value}; preset "{preset.name}" has no such setting, only {", ".join(known)}.'
             )
-    made = replace(preset, **given)  # type: ignore[arg-type]
+    return _checked(replace(preset, **given))  # type: ignore[arg-type]
+
+
+def _checked(made: Method) -> Method:
+    """Raises ConfigError for a setting of the wrong kind or out of range, in a method made by hand too."""
+    kinds: dict[Any, Callable[[object, str], object]] = {
+        "float": arguments.number,
+        "int": arguments.whole,
+        "bool": arguments.flag,
+        "str": arguments.word,
+    }
+    for f in fields(made):
+        kinds[f.type](getattr(made, f.name), f.name)
     made.check()
     return made
 
@@ -69,8 +83,6 @@ def from_settings(settings: Mapping[str, Any]) -> Method:
             f"the setting '{unknown[0]}' is one that this program does not know; use a newer one."
         )
     try:
-        made = kind(**{key: value for key, value in settings.items() if key in own})
-        made.check()
+        return _checked(kind(**{key: value for key, value in settings.items() if key in own}))
     except TypeError as error:
         raise ConfigError(f"{error}; they were written by another program.") from error
-    return made

@@ -16,7 +16,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging
 
 from ultraedit.errors import ModelError
 from ultraedit.model import smollm2
@@ -31,6 +30,7 @@ from ultraedit.model.checkpoint import (
     unreadable_quantised,
 )
 from ultraedit.model.fastest import fastest_dtype, slow_here
+from ultraedit.quiet import no_progress_bars
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -65,13 +65,12 @@ def load(
     wanted = fastest_dtype(device) if dtype == "fastest" else DTYPES.get(dtype, "auto")
     config = read_config(str(name), source, trust_remote_code)
     refuse_other_kinds(str(name), config)
-    logging.disable_progress_bar()
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     part = "tokenizer"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        part = "weights"
-        with _quiet_report():
+        with no_progress_bars(), _quiet_report():
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            part = "weights"
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source,
                 dtype=wanted,
@@ -88,8 +87,6 @@ def load(
         if getattr(config, "quantization_config", None):
             raise unreadable_quantised(str(name), config, error) from error
         raise unreadable(str(name), source, part, error) from error
-    finally:
-        logging.enable_progress_bar()
     model, report = loaded
     refuse_incomplete(str(name), model, report)
     refuse_foreign_tokenizer(str(name), model, tokenizer)

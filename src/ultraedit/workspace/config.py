@@ -98,7 +98,7 @@ class WorkspaceConfig(Part):
 
 def read_config(folder: Path) -> WorkspaceConfig:
     """Raises WorkspaceError where `folder` is no workspace, is damaged, or is of another format version."""
-    if not (folder / MARKER).is_file():
+    if not is_workspace(folder):
         raise WorkspaceError(
             f"'{folder}' is not a workspace (it has no {MARKER}); make one with `ultraedit init {folder} --model ...`."
         )
@@ -121,7 +121,10 @@ def read_config(folder: Path) -> WorkspaceConfig:
 
 def is_workspace(folder: str | Path) -> bool:
     """Whether `folder` holds the marker file of a workspace."""
-    return (Path(folder) / MARKER).is_file()
+    try:
+        return (Path(folder) / MARKER).is_file()
+    except OSError:  # a name that is too long: it may be a prompt given in the folder's place
+        return False
 
 
 def method_in(config: WorkspaceConfig, folder: Path) -> Method:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from ultraedit import arguments
 from ultraedit.editing.editor import Editor
-from ultraedit.errors import WorkspaceError
+from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import MICRO_BATCH, method, settings_of
 from ultraedit.model.load import load, resolve
@@ -53,12 +54,23 @@ def create_workspace(
     and its low-rank pairs.  seed: of the health monitor's sample.  loaded: the base model, already in memory.
     Raises WorkspaceError where the folder holds something, ModelError and ConfigError as `Editor`.
     """
-    if undo_window < 0:
-        raise WorkspaceError(f"undo_window is {undo_window}; it is a number of turns, 0 or more.")
-    folder = Path(folder)
-    refuse_occupied(folder)  # before minutes of loading and measuring
-    base_model, tokenizer = loaded or load(
-        model, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+    undo_window = arguments.whole(
+        undo_window, "undo_window", 0, "it is a number of turns, {least} or more"
+    )
+    seed = arguments.whole(seed, "seed")
+    if abs(seed) >= 2**63:
+        raise ConfigError(f"seed is {arguments.quoted(seed)}; it must have less than 64 bits.")
+    micro_batch = arguments.whole(micro_batch, "micro_batch", 1)
+    if health is not None and not isinstance(health, HealthConfig):
+        raise ConfigError(f"health is {arguments.quoted(health)}; it must be a HealthConfig.")
+    folder = arguments.place(folder, "the workspace's folder")
+    refuse_occupied(folder)  # before minutes of loading
+    model = arguments.model_name(model)
+    base_model, tokenizer = arguments.pair(loaded) or load(
+        model,
+        dtype=arguments.dtype(dtype),
+        device=arguments.device(device),
+        trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
     )
     editor = Editor(
         base_model,

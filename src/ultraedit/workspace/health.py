@@ -179,6 +179,28 @@ class Monitor:
         )
 
 
+def advice(health: HealthRow, config: HealthConfig) -> str:
+    """What a reading that is not green means, and what to do, in a sentence or two; "" for a green one."""
+    damaged = [
+        *_judge("", health.perplexity_ratio, config.perplexity_ratio, True),
+        *_judge("", health.shift_ratio, config.shift_ratio, True),
+    ]
+    if health.reservoir is not None:
+        damaged += _judge("", health.reservoir, config.reservoir, False)
+    if damaged:
+        return (
+            "edits move the weights so far that ordinary text or earlier edits suffer: go back with `ultraedit "
+            "rollback` (to the mark healthy, where there is one), and make a workspace with a smaller --step, or of a "
+            "larger model, because a very small one has no room for edits"
+        )
+    if health.level != "green":
+        return (
+            "the model does not take the edits in: look at its answers with `ultraedit ask`, and make a workspace with "
+            "more --steps, with --preset thorough, or of a larger model"
+        )
+    return ""
+
+
 def _judge(what: str, value: float, limits: Thresholds, above: bool) -> list[tuple[str, str]]:
     """(level, sentence) where a reading is beyond a threshold."""
     for level, limit in (("red", limits.red), ("amber", limits.amber)):

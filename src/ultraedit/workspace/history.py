@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ultraedit import arguments
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace.journal import EditRow, Journal, TurnRow
 
@@ -89,10 +90,11 @@ class History:
         statuses = self.statuses(turn)
         return [e.record() for e in self.edits(turn) if statuses[e.edit].word == "current"]
 
-    def find_edit(self, name: str) -> list[EditRow]:
-        """Every edit with this number ("17" or "#17") or this record id, oldest first."""
+    def find_edit(self, name: str | int) -> list[EditRow]:
+        """Every edit with this number (17, "17" or "#17") or this record id, oldest first."""
+        name = _named(name, "an edit")
         wanted = name.removeprefix("#")
-        number = int(wanted) if wanted.isascii() and wanted.isdigit() else -1
+        number = _number(wanted)
         by_number = name.startswith("#")
         found = [
             edit
@@ -107,7 +109,7 @@ class History:
             )
         return found
 
-    def find_current(self, name: str) -> EditRow:
+    def find_current(self, name: str | int) -> EditRow:
         """The one edit with this number or id that is in force; raises WorkspaceError if there is none or several."""
         statuses = self.statuses()
         rows = self.find_edit(name)
@@ -121,16 +123,18 @@ class History:
         numbers = ", ".join(f"#{row.edit}" for row in standing)
         raise WorkspaceError(f'"{name}" is several edits: {numbers}; name one of them.')
 
-    def resolve(self, name: str) -> int:
+    def resolve(self, name: str | int) -> int:
         """The turn a user means: a mark, "base", "head", or a turn's number."""
+        name = _named(name, "a mark or turn")
         if name in self.marks:
             return self.marks[name]
         if name == BASE:
             return 0
         if name == HEAD:
             return self.head
-        if name.isascii() and name.isdigit() and (name == "0" or int(name) in self.journal.turns):
-            return int(name)
+        number = _number(name)
+        if name == "0" or number in self.journal.turns:
+            return number
         marks = ", ".join(self.marks) or "none"
         raise WorkspaceError(
             f'there is no mark or turn "{name}"; the marks are: {marks}; turns are 1 to '
@@ -167,3 +171,19 @@ class History:
         while turn:
             yield turn
             turn = self.journal.turns[turn].parent
+
+
+def _named(name: object, what: str) -> str:
+    """A name, or a number as the name it is written as.  Raises WorkspaceError for anything else."""
+    if isinstance(name, int) and not isinstance(name, bool) and 0 <= name < 10**15:
+        return str(name)
+    if not isinstance(name, str):
+        raise WorkspaceError(
+            f"{what} is named by a text or a number, found {arguments.quoted(name)}."
+        )
+    return name
+
+
+def _number(text: str) -> int:
+    """The number a text writes; -1 for another text, or for more digits than any workspace has turns or edits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1

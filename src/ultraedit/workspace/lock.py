@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,9 +42,11 @@ class WriterLock:
 
     def release(self) -> None:
         if self._handle >= 0:
-            os.ftruncate(self._handle, 0)
-            os.close(self._handle)
-            self._handle = -1
+            handle, self._handle = self._handle, -1
+            # the note counts only while the lock is held; an error here would hide the one that ended the writing
+            with suppress(OSError):
+                os.ftruncate(handle, 0)
+            os.close(handle)
 
 
 def _holder(path: Path) -> str:

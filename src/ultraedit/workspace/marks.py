@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ultraedit import arguments
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace.history import BASE, HEAD, HEALTHY
 from ultraedit.workspace.store import Store
@@ -12,12 +13,14 @@ RESERVED = {BASE, HEAD, HEALTHY}
 _NAME = re.compile(r"[^\W\d][\w.-]{0,63}")
 
 
-def set_mark(store: Store, name: str, at: str | None = None) -> int:
+def set_mark(store: Store, name: str, at: str | int | None = None) -> int:
     """Let `name` point to the head, or to another state that is still kept.  Returns the turn.
 
     A marked state stays on disk until the mark is deleted or moved.  Raises WorkspaceError for a name that cannot be
     used or a state that is no longer kept.
     """
+    if not isinstance(name, str):
+        raise WorkspaceError(f"a mark is named by a text, found {arguments.quoted(name)}.")
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise WorkspaceError(
             f'"{name}" cannot be a mark: use a letter, then letters, digits, "_", "-" or "." (64 at most); '
@@ -34,9 +37,10 @@ def set_mark(store: Store, name: str, at: str | None = None) -> int:
 
 def delete_mark(store: Store, name: str) -> int:
     """Forget a mark; returns the turn it pointed to."""
-    if name not in store.history.marks:
+    if not isinstance(name, str) or name not in store.history.marks:
+        shown = f'"{name}"' if isinstance(name, str) else arguments.quoted(name)
         raise WorkspaceError(
-            f'there is no mark "{name}"; the marks are: {", ".join(store.history.marks) or "none"}.'
+            f"there is no mark {shown}; the marks are: {', '.join(store.history.marks) or 'none'}."
         )
     turn = store.history.marks[name]
     _commit(store, name, None)

@@ -252,8 +252,16 @@ class Store:
 
 
 def refuse_occupied(folder: Path) -> None:
-    """Raise WorkspaceError where `folder` holds something, ConfigError where it cannot be written."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    """Raise WorkspaceError where a new workspace would have to replace something, ConfigError where it cannot be
+    written."""
+    try:
+        occupied = folder.is_dir() and any(folder.iterdir())
+        occupied = occupied or (folder.exists() and not folder.is_dir())
+    except OSError as error:
+        raise WorkspaceError(
+            f"'{folder}' cannot be used ({error.strerror or error}); name another folder."
+        ) from error
+    if occupied:
         raise WorkspaceError(
             f"'{folder}' already holds something; name a new folder for the workspace."
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ultraedit import arguments
 from ultraedit.data.read import Source, read_records
 from ultraedit.data.record import Record
-from ultraedit.errors import ConfigError
-from ultraedit.workspace.health import UnhealthyError
+from ultraedit.workspace.health import UnhealthyError, advice
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import GENESIS, SourceRow
 from ultraedit.workspace.workspace import Acknowledged, Workspace
@@ -32,7 +33,9 @@ def last_source(history: History, turn: int) -> SourceRow | None:
     return None
 
 
-def written_rows(history: History, source: str | Path, records: Iterator[Record]) -> int:
+def written_rows(
+    history: History, source: str | os.PathLike[str], records: Iterator[Record]
+) -> int:
     """How many of the first records of a source the latest stream has written already; 0 if it is another source.
 
     A file that was mended or lengthened behind the written rows counts as the same.
@@ -62,9 +65,20 @@ def stream(
     from its first row.  Records in memory always start from the first.
     Raises UnhealthyError after a red reading where the policy is stop or rollback.
     """
-    if turn < 1:
-        raise ConfigError(f"turn is {turn}; a turn holds at least 1 edit.")
-    named = isinstance(source, str | Path)
+    turn = arguments.whole(turn, "turn", 1, "a turn holds at least {least} edit")
+    # all is checked here and not when the first turn is asked for
+    return _stream(workspace, source, read_records(source), turn, with_rephrases, again)
+
+
+def _stream(
+    workspace: Workspace,
+    source: Source,
+    records: Iterator[Record],
+    turn: int,
+    with_rephrases: bool,
+    again: bool,
+) -> Iterator[Acknowledged]:
+    named = isinstance(source, str | os.PathLike)
     skip = 0
     if named and not again:
         skip = written_rows(workspace.history, source, read_records(source))
@@ -78,7 +92,7 @@ def stream(
         chunk.clear()
         return done
 
-    for record in read_records(source):
+    for record in records:
         rows += 1
         digest = advance(digest, record)
         if rows <= skip:
@@ -99,14 +113,13 @@ def _heed(workspace: Workspace, done: Acknowledged) -> None:
     if done.health.level != "red" or policy == "warn":
         return
     reasons = "; ".join(done.health.reasons)
+    what_to_do = advice(done.health, workspace.store.config.health)
     if done.rolled_back_to is not None:
         to = done.rolled_back_to
         where = f'rolled back to turn {to} ("healthy")' if to else "rolled back to the base"
         raise UnhealthyError(
-            f"turn {done.turn} turned the model red ({reasons}); the stream was stopped and {where}: use a smaller "
-            "step."
+            f"turn {done.turn} turned the model red ({reasons}); the stream was stopped and {where}: {what_to_do}."
         )
     raise UnhealthyError(
-        f"turn {done.turn} turned the model red ({reasons}); the stream was stopped there: undo or roll back, and use "
-        "a smaller step."
+        f"turn {done.turn} turned the model red ({reasons}); the stream was stopped there: {what_to_do}."
     )

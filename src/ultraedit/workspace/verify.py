@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ultraedit.errors import UltraEditError, WorkspaceError
-from ultraedit.workspace.config import MARKER, WorkspaceConfig, read_config
+from ultraedit.workspace.config import MARKER, WorkspaceConfig, is_workspace, read_config
 from ultraedit.workspace.disk import read_sealed, sha256_file, unseal
 from ultraedit.workspace.journal import FileRow, Journal, extend
 from ultraedit.workspace.store import (
@@ -56,7 +56,7 @@ def verify(folder: Path, base: str | None = None) -> Verification:
     Raises WorkspaceError only where `folder` has no marker file at all.
     """
     check = _Check(folder)
-    if not (folder / MARKER).is_file():
+    if not is_workspace(folder):
         read_config(folder)
     config = check.config()
     journal = check.journal(config)

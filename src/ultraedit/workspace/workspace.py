@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ultraedit import arguments
 from ultraedit.data.record import Record
+from ultraedit.editing.arguments import check_records
 from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.state import EditorState
@@ -81,7 +83,12 @@ class Workspace:
         command: what a second writer is told about this one.
         Raises WorkspaceError where the folder is no workspace, is damaged, or is written by another process.
         """
-        store = Store.open(Path(folder), write=write, command=command)
+        path = arguments.place(folder, "the workspace's folder")
+        base = None if base is None else arguments.model_name(base, "the base model")
+        device = arguments.device(device)
+        trust_remote_code = arguments.flag(trust_remote_code, "trust_remote_code")
+        loaded = arguments.pair(loaded)
+        store = Store.open(path, write=arguments.flag(write, "write"), command=command)
         return cls(
             store, base=base, device=device, trust_remote_code=trust_remote_code, loaded=loaded
         )
@@ -152,6 +159,7 @@ class Workspace:
 
     def state(self, turn: int, editor: Editor | None = None) -> EditorState:
         """The state after a turn, from its file; raises WorkspaceError where that is gone or damaged."""
+        turn = arguments.whole(turn, "turn", 0)
         editor = editor or self.editor
         if turn == 0:
             shifts = {w.name: torch.zeros_like(w.shift) for w in editor.weights}
@@ -187,6 +195,16 @@ class Workspace:
         if self._editor is not None:
             self._editor.restore(self.state(self.head))
 
+    def back_to_head(self) -> None:
+        """`to_head` after an error, which must not be hidden by a second one.
+
+        A model that cannot be brought back is let go, and opened anew, with its own error, when it is next needed.
+        """
+        try:
+            self.to_head()
+        except (UltraEditError, OSError):
+            self._editor = self._monitor = None
+
     # -- editing -----------------------------------------------------------------------------------
 
     def edit_turn(
@@ -201,6 +219,7 @@ class Workspace:
         Raises DataError and NumericalError as `Editor.edit_turn`, WorkspaceError where the disk refuses.
         """
         self.store.require_writer()
+        records = check_records(records)
         editor, parent = self.editor, self.head
         if self._monitor is None:
             self._monitor = Monitor(editor, self.store.config.health, self.store.config.seed)
@@ -226,7 +245,7 @@ class Workspace:
             if self.head == parent:
                 editor.restore(before)
             else:
-                self.to_head()
+                self.back_to_head()
             if isinstance(error, OSError):
                 raise self.refused(error) from error
             raise
@@ -326,14 +345,19 @@ class Workspace:
     # -- asking ------------------------------------------------------------------------------------
 
     def ask(
-        self, prompt: str, *, at: str | None = None, compare: bool = False, max_new_tokens: int = 32
+        self,
+        prompt: str,
+        *,
+        at: str | int | None = None,
+        compare: bool = False,
+        max_new_tokens: int = 32,
     ) -> Answer:
         """The greedy answer now, or as it was `at` a mark or turn; with `compare` the base's beside it."""
         with self.at(at):
             return self.editor.ask(prompt, compare=compare, max_new_tokens=max_new_tokens)
 
     @contextmanager
-    def at(self, name: str | None) -> Iterator[None]:
+    def at(self, name: str | int | None) -> Iterator[None]:
         """The live model as it was at a mark or turn, inside the block.  None is the head."""
         if name is None:
             yield

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ultraedit.arguments import quoted
 from ultraedit.data.forms.base import Form
 from ultraedit.data.forms.claims import FEVER, FEVER_MEND
 from ultraedit.data.forms.plain import PLAIN
@@ -73,7 +74,7 @@ def sniff(row: Mapping[str, Any]) -> Form | None:
 def form_named(name: str) -> Form:
     """The form of that name; `DataError` that lists the names otherwise."""
     for form in FORMS:
-        if form.name == name:
+        if isinstance(name, str) and form.name == name:
             return form
     names = ", ".join(form.name for form in FORMS)
-    raise DataError(f"there is no data form {name!r}; use one of: {names}")
+    raise DataError(f"there is no data form {quoted(name)}; use one of: {names}")

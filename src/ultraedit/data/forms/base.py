@@ -9,7 +9,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ultraedit.data.record import Record
-from ultraedit.data.row import Row, has_path
+from ultraedit.data.row import Row, RowError, has_path
+
+LARGEST_ID = 10**100
+"""Python writes no numbers of more than 4,300 digits, and nobody means one as an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ def _outer(column: str) -> str:
 def row_id(row: Row, own: str | None = None, part: int | None = None) -> str:
     """The data's own id where column `own` has one, else `<file stem>:<line>`; then `.part`."""
     value = row.data.get(own) if own else None
+    if isinstance(value, int) and abs(value) > LARGEST_ID:
+        raise RowError(f"field `{own}` is a number of too many digits; write the id as a text")
     base = str(value) if isinstance(value, (int, str)) and str(value) else f"{row.stem}:{row.line}"
     return base if part is None else f"{base}.{part}"
 

@@ -1,0 +1,68 @@
+"""What the Editor hands back: answers, written turns, and the sum of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.turn import Turn
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's greedy answer, and the unedited model's beside it if asked for."""
+
+    edited: str
+    original: str | None = None
+
+
+@dataclass(frozen=True)
+class WrittenTurn:
+    """One acknowledged turn: receipts in the order of its records, and the exact low-rank updates."""
+
+    receipts: tuple[Receipt, ...]
+    turn: Turn
+
+
+@dataclass(frozen=True)
+class EditSummary:
+    """What a stream did.  `edits` counts every record that came in; none is ever dropped."""
+
+    edits: int
+    learned: int
+    superseded: int
+    turns: int
+    seconds: float
+    mean_probability_before: float
+    mean_probability_after: float
+
+
+class Tally:
+    """Sums up a stream turn by turn, in constant memory."""
+
+    def __init__(self) -> None:
+        self._edits = self._learned = self._superseded = self._turns = 0
+        self._before = self._after = 0.0
+
+    def add(self, receipts: Iterable[Receipt]) -> None:
+        """Count one more turn."""
+        self._turns += 1
+        for receipt in receipts:
+            self._edits += 1
+            self._learned += receipt.learned
+            self._superseded += receipt.superseded_by is not None
+            self._before += receipt.probability_before
+            self._after += receipt.probability_after
+
+    def summary(self, seconds: float) -> EditSummary:
+        n = max(self._edits, 1)
+        return EditSummary(
+            self._edits,
+            self._learned,
+            self._superseded,
+            self._turns,
+            seconds,
+            self._before / n,
+            self._after / n,
+        )
