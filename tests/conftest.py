@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -14,7 +15,6 @@ from jaxtyping import install_import_hook
 # `editing.editor` is a border: its own messages for wrong arguments are tested, so nothing may come before them.
 CHECKED = [
     "core",
-    "methods",
     "model",
     "editing.turn",
     "editing.state",
@@ -22,6 +22,8 @@ CHECKED = [
     "editing.calibrate",
 ]
 install_import_hook([f"ultraedit.{name}" for name in CHECKED], "beartype.beartype")
+# A shell that runs the tests in the background has them ignore Ctrl-C, and their subprocesses would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # tiny matrices: a second thread only waits
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast  # noqa: E402

@@ -205,7 +205,7 @@ def test_an_output_that_cannot_be_written_is_told_first(tmp_path: Path, out: str
 def test_an_amount_of_memory_that_is_none_is_quoted(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(FORMS["tsv"])
-    with pytest.raises(ConfigError, match="--memory 'much' is not an amount"):
+    with pytest.raises(ConfigError, match="--memory 'much' cannot be used"):
         build(BuildConfig((path,), tmp_path / "out", memory="much"), Quiet())
 
 

@@ -29,8 +29,8 @@ from ultraedit.cli.common import (
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
+from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError
-from ultraedit.methods.presets import MICRO_BATCH, method
 
 if TYPE_CHECKING:
     from ultraedit.editing.editor import Editor, EditSummary, WrittenTurn
@@ -147,6 +147,8 @@ def edit(
             )
         return
     refuse_elsewhere(model, "again", again)
+
+    from ultraedit.methods.presets import method
 
     method(
         preset, step=step, steps=steps, end_token=end_token

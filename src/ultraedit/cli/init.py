@@ -25,7 +25,7 @@ from ultraedit.cli.common import (
     seed_all,
 )
 from ultraedit.cli.screen import print_json, say
-from ultraedit.methods.presets import MICRO_BATCH, method
+from ultraedit.defaults import MICRO_BATCH
 
 
 def init(
@@ -78,6 +78,8 @@ def init(
     """
 
     # refuses a bad setting before the model is loaded
+    from ultraedit.methods.presets import method
+
     how = method(preset, step=step, steps=steps, end_token=end_token, horizon=horizon)
     seed_all(seed)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ultraedit.cli.screen import print_json, say
-from ultraedit.methods.presets import MICRO_BATCH, method
+from ultraedit.defaults import MICRO_BATCH
 
 if TYPE_CHECKING:
     from ultraedit.planning.plan import Plan
@@ -68,6 +68,8 @@ def plan(
         quantize=quantize.value if quantize else None,
     )
     chosen: str | list[str] | None = modules[0] if modules and len(modules) == 1 else modules
+    from ultraedit.methods.presets import method
+
     found = work_out(model, read_config(model), method(preset), workload, chosen)
     if json_output:
         print_json(_as_dict(found, limit))

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ultraedit import arguments
 from ultraedit.data.read import Source
 from ultraedit.data.record import Record
+from ultraedit.defaults import MICRO_BATCH
 from ultraedit.editing.arguments import (
     check_calibration,
     check_model,
@@ -39,7 +40,7 @@ from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import TurnEngine
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, Method
-from ultraedit.methods.presets import MICRO_BATCH, method
+from ultraedit.methods.presets import method
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import answer_ids, as_text

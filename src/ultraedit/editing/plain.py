@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ultraedit.errors import ConfigError
+from ultraedit.quiet import no_progress_bars
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before the names inside a compiled module."""
@@ -82,15 +83,11 @@ def plain_model(model: nn.Module) -> PreTrainedModel:
 
 def write_plain(model: nn.Module, folder: Path) -> None:
     """Save the plain model's config and weights, which transformers loads alone."""
-    from transformers.utils import logging
 
     plain = plain_model(model)
     state = plain.state_dict()
     whole: dict[str, Any] | None = None
     if any(COMPILED in name for name in state):  # blocks were compiled one by one
         whole = {name.replace(COMPILED, ""): value for name, value in state.items()}
-    logging.disable_progress_bar()
-    try:
+    with no_progress_bars():
         plain.save_pretrained(folder, state_dict=whole)
-    finally:
-        logging.enable_progress_bar()

@@ -18,10 +18,10 @@ from torch import Tensor
 from ultraedit.core.decompose import LinAlgError
 from ultraedit.core.solve import Update
 from ultraedit.core.turn import write_turn
+from ultraedit.defaults import MICRO_BATCH
 from ultraedit.editing.prompts import keep_leading
 from ultraedit.errors import NumericalError
 from ultraedit.methods.base import Calibration, Method, Shapes, State
-from ultraedit.methods.presets import MICRO_BATCH
 from ultraedit.model.batch import Batch
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import Trace, TrunkCache, trace

@@ -14,9 +14,6 @@ from ultraedit.methods.paper import Paper
 from ultraedit.methods.stableedit import StableEdit
 from ultraedit.methods.ultraedit import UltraEdit
 
-MICRO_BATCH = 64
-"""Prompts run together through the top blocks, at most."""
-
 PRESETS: dict[str, Method] = {**paper.PRESETS, **stableedit.PRESETS, **ultraedit.PRESETS}
 
 

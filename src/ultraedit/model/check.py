@@ -23,6 +23,9 @@ NOT_CAUSAL = (
     "is_decoder=True in its config)"
 )
 
+HALF_ROUNDING = 0.35
+"""Share of the logits' spread by which rounding may move them in half precision."""
+
 FAILURES = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 """What a family's own code throws where it is asked for what it cannot do."""
 
@@ -104,10 +107,22 @@ def _rows_alone_agree(stack: Stack, pairs: Pairs) -> bool:
     """Whether a padded batch with its positions written down gives what each text gives alone."""
     whole = _whole(stack, stack.batch(pairs, range(len(pairs))))
     for row, (prompt, target) in zip(whole, pairs, strict=True):
-        alone = _alone(stack, [*prompt, *target[:-1]])
-        if apart(row[-1], alone[-1]) is not None:
+        if not _alike(row[-1], _alone(stack, [*prompt, *target[:-1]])[-1]):
             return False
     return True
+
+
+def _alike(found: Float[Tensor, " vocab"], wanted: Float[Tensor, " vocab"]) -> bool:
+    """Whether two runs of one text in batches of other shapes differ by rounding alone.
+
+    In half precision each shape rounds in its own way and 30 blocks add it up: SmolLM2's logits of random tokens in
+    bfloat16 are 11 % of their spread apart.  Families that count by column, built tiny, are apart by 8 % (DeepSeek-V4)
+    to 100 % (BART) of it: in half precision those of less than a third pass, and `_wrong` looks at them next.
+    """
+    if wanted.dtype not in (torch.bfloat16, torch.float16):
+        return apart(found, wanted) is None
+    error = (found.float() - wanted.float()).square().mean().sqrt()
+    return float(error) <= HALF_ROUNDING * float(wanted.float().std())
 
 
 def _what_it_is(stack: Stack, pairs: Pairs) -> str:
@@ -116,11 +131,11 @@ def _what_it_is(stack: Stack, pairs: Pairs) -> str:
         return NOT_CAUSAL
     prompt, target = pairs[0]
     given = _whole(stack, stack.batch(pairs[:1], [0]))[0, -1]
-    if apart(given, _alone(stack, [*prompt, *target[:-1]])[-1]) is not None:
+    if not _alike(given, _alone(stack, [*prompt, *target[:-1]])[-1]):
         return "counts positions in its own way and gives other logits where they are given to it"
     return "gives other logits for a text that is padded to the length of its batch, because it counts by column"
 
 
 def _causal(stack: Stack, pairs: Pairs) -> bool:
     prompt = pairs[0][0]
-    return apart(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2]) is None
+    return _alike(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2])

@@ -111,14 +111,19 @@ def _warn_if_slow(name: str, model: PreTrainedModel, device: str) -> None:
 
 @contextmanager
 def _quiet_report() -> Iterator[None]:
-    """transformers logs a table of missing and unexpected tensors; here it is read, and told where it matters."""
-    logger = getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.setLevel(ERROR)
+    """transformers logs a table of missing and unexpected tensors; here it is read, and told where it matters.
+
+    Asked for that table, it also logs which layers a split over several devices would leave whole.
+    """
+    loggers = [getLogger(f"transformers.{name}") for name in ("modeling_utils", "distributed")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -99,7 +99,7 @@ class PromptEncoder:
 
     def _ids(self, text: str) -> list[int]:
         bare = self.form == "chat"  # a rendered template holds its special tokens already
-        ids = list(self.tokenizer(text, add_special_tokens=not bare)["input_ids"])  # type: ignore[arg-type]
+        ids = list(self.tokenizer(text, add_special_tokens=not bare, verbose=False)["input_ids"])  # type: ignore[arg-type]
         return ids if bare else self._without_ending(ids, text)
 
     def _without_ending(self, ids: list[int], text: str) -> list[int]:

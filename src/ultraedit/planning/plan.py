@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig
 from transformers.initialization import no_init_weights
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric
+from ultraedit.defaults import MICRO_BATCH
 from ultraedit.editing.calibrate import measure
 from ultraedit.editing.turn import Listener, TurnEngine
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Calibration, Method
-from ultraedit.methods.presets import MICRO_BATCH
 from ultraedit.methods.ultraedit import UltraEditState
 from ultraedit.model.checkpoint import one_line
 from ultraedit.model.find import Structure, find_structure

@@ -8,10 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ultraedit import arguments
+from ultraedit.defaults import MICRO_BATCH
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Method
-from ultraedit.methods.presets import MICRO_BATCH, method, settings_of
+from ultraedit.methods.presets import method, settings_of
 from ultraedit.model.load import load, resolve
 from ultraedit.model.text import Format
 from ultraedit.workspace import tensors

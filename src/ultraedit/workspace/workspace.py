@@ -17,7 +17,7 @@ from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.state import EditorState
 from ultraedit.editing.turn import Turn
-from ultraedit.errors import WorkspaceError
+from ultraedit.errors import UltraEditError, WorkspaceError
 from ultraedit.model.load import load
 from ultraedit.model.weights import shifted
 from ultraedit.workspace import tensors
@@ -105,6 +105,7 @@ class Workspace:
 
     @property
     def history(self) -> History:
+        """What the journal says: marks, turns, and what has become of each edit."""
         return self.store.history
 
     @property
@@ -337,6 +338,7 @@ class Workspace:
         return health.level == "red" and self.store.config.health.policy == "rollback"
 
     def refused(self, error: OSError) -> WorkspaceError:
+        """The error to raise where the disk refused a write."""
         return WorkspaceError(
             f"'{self.store.folder}' could not be written ({error.strerror or error}); it stands at turn {self.head}, "
             "as does the model: free some space or mend the disk, and go on."
