@@ -12,6 +12,7 @@ MICRO_BATCH = 64
 """Prompts run together through the top blocks, at most."""
 
 PRESETS: dict[str, Method] = {**paper.PRESETS, **stableedit.PRESETS, **ultraedit.PRESETS}
+"""Methods by name, as `--preset` and `preset=` take them."""
 
 
 def method(preset: str | Method, **changes: float | int | bool | str | None) -> Method:
