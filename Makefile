@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench docs clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/ultraedit demo --out demo-out --overwrite
@@ -37,6 +37,10 @@ bench: $(VENV)/run.stamp
 	$(BIN)/python benchmarks/plan_check.py --model smollm2 --out $(RESULTS)/plan_check.json
 	$(BIN)/python benchmarks/plan_published.py --out $(RESULTS)/plan_published.json
 
+# The site, from docs/ and the docstrings; `python -m http.server --directory site` shows it with its search.
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=...')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -48,5 +52,9 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) --editable ".[dev]"
 	touch $@
 
+$(VENV)/docs.stamp: $(VENV)/run.stamp
+	$(PIP) --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo-out build dist
+	rm -rf $(VENV) demo-out build dist site

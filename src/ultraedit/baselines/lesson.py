@@ -48,7 +48,7 @@ def token_losses(
 
 class _Known(torch.autograd.Function):
     """Losses whose gradients at `hidden` are known already: torch's own cross-entropy is slow over a wide vocabulary
-    (docs/lab-notes-speed.md)."""
+    (docs/lab/vocabulary.md)."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, losses: Tensor, slope: Tensor) -> Tensor:

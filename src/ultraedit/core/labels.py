@@ -1,7 +1,7 @@
 """Log-probability, rank one and loss gradient of given labels, from raw logits.
 
 The same numbers as log_softmax, argmax and autograd, from a few plain passes over the vocabulary: on a CPU torch's
-own log_softmax and argmax over 49,152 columns cost 7 to 10 times as much as these (docs/lab-notes.md).
+own log_softmax and argmax over 49,152 columns cost 7 to 10 times as much as these (docs/lab/vocabulary.md).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ the covariance is shrunk towards one size for all.
 
 Sources: Ledoit & Wolf, "A well-conditioned estimator for large-dimensional covariance matrices" (2004), for the shrunk
 form (the share is fixed here); StableEdit (arXiv 2605.11836) for whitening of value gradients, there centred and
-floored.  What each costs and gains: docs/lab-notes.md.
+floored.  What each costs and gains: docs/lab/whitening.md.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ VALUE_CAP = 3.0
 
 A gradient is a slope at a point.  Where an answer token stands on a cliff (a block that switches an outlier on or
 off) it is a hundred times the usual one, says nothing of how far to go, and one such row has ruined a model whose
-other rows were all near zero (docs/lab-notes.md).
+other rows were all near zero (docs/lab/value-cap.md).
 """
 
 

@@ -29,21 +29,23 @@ def read_records(
 ) -> Iterator[Record]:
     """Records of a file, a folder of Parquet shards, a hub data set, or an iterable, one at a time.
 
-    `source`: a path (.json, .jsonl, .ndjson, .csv, .tsv, all also with .gz, .parquet, or a folder
-    of Parquet shards); `hf:owner/name:split`; or an iterable of mappings with at least `prompt` and
-    `target`, of
-    `Record`s, or of (prompt, target) pairs.  Memory is constant in the number of rows, but for
-    .json lists.
-    `form`: the name of a form (`ultraedit.data.FORMS`); None tells it from the columns of the first
-    row.
-    `strict`: the first row that cannot be used raises; otherwise such rows are counted and named by
-    line in
-    `report`, and left out.
-    `report`: filled in while the stream is read.
+    Memory is constant in the number of rows, but for .json lists.
 
-    Raises `DataError` at once for a missing file, an unknown ending, form or hub id, and while
-    reading for the rest (in either mode for a file that is broken as a whole, holds no rows, or
-    fits no form).
+    Args:
+        source: A path (.json, .jsonl, .ndjson, .csv, .tsv, all also with .gz, .parquet, or a folder of Parquet
+            shards); `hf:owner/name:split`; or an iterable of mappings with at least `prompt` and `target`, of
+            `Record`s, or of (prompt, target) pairs.
+        form: The name of a form (`ultraedit.data.FORMS`); None tells it from the columns of the first row.
+        strict: The first row that cannot be used raises.  Otherwise such rows are left out, and counted and named
+            by line in `report`.
+        report: Filled in while the stream is read.
+
+    Returns:
+        A lazy stream of records.
+
+    Raises:
+        DataError: At once for a missing file, an unknown ending, form or hub id, and while reading for the rest (in
+            either mode for a file that is broken as a whole, holds no rows, or fits no form).
     """
     report = _report(report)
     wanted = None if form is None else form_named(form)

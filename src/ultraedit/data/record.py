@@ -13,7 +13,9 @@ class Probe:
     """A question asked of the edited model, with the answer the data set gives, if it gives one."""
 
     prompt: str
+    """The question, as it is put to the model."""
     answer: str | None = None
+    """The right answer; None where the data set gives none, so that it is only compared before and after."""
     kind: str = ""
     """Where it came from, in the data set's own words (`Relation_Specificity`, `mhop`, ...)."""
 
@@ -34,13 +36,17 @@ class Record:
     """
 
     prompt: str
+    """The question or beginning that the edit is written behind."""
     target: str
+    """The answer that the model shall give."""
     id: str = ""
     """Stable name of the edit; readers set `<file stem>:<line>` where the data has no id of its
     own.
     """
     subject: str | None = None
+    """What the fact is about, in the prompt's own words; only located baselines need it."""
     rephrases: tuple[str, ...] = ()
+    """Other wordings of the prompt, with the same answer."""
     locality: tuple[Probe, ...] = ()
     """Unrelated prompts whose answers must not change."""
     personas: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Keeps a long stream's resident memory flat.
 
-Two things let it grow though no tensor is kept (docs/lab-notes-speed.md).  The C library holds freed pieces between
+Two things let it grow though no tensor is kept (docs/lab/memory-growth.md).  The C library holds freed pieces between
 pieces in use: it is asked to hand them back after every turn.  And torch keeps the last 1,024 kernels that oneDNN
 compiled for bfloat16 products of a certain shape, up to 0.6 MB each; their number can be bounded, by environment
 variables that oneDNN reads once, which is for a program to set and not for a library.

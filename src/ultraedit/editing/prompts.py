@@ -2,7 +2,7 @@
 
 An answer is read off its own tokens, but what a rephrase shares with the prompt is the subject, and that is where an
 edit must also stand to be found again.  Where the subject is, is not asked: it is where the loss depends most on what
-the edited maps give (docs/lab-notes.md has what this is worth).
+the edited maps give (docs/lab/thorough.md has what this is worth).
 """
 
 from __future__ import annotations

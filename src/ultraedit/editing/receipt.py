@@ -10,26 +10,38 @@ class Receipt:
     """One edit's outcome.  Probabilities are of the whole answer (end token left out), in [0, 1]."""
 
     id: str
+    """The record's own id."""
     prompt: str
+    """The prompt that was edited."""
     target: str
+    """The answer that was written."""
     turn: int
     """1-based number of the turn that wrote it."""
     probability_before: float
+    """Of the target, before the turn."""
     probability_after: float
+    """Of the target, right after the turn."""
     learned: bool
     """Every answer token is the most likely one right after the turn (teacher-forced)."""
     superseded_by: str | None = None
     """Id of a later edit of the same prompt in the same turn, which was written instead."""
     line: int | None = None
+    """1-based line (or row) number in the file that the record came from."""
     before: str | None = None
     """The first tokens of the model's greedy answer before the edit; only `Editor.edit` generates it."""
     after: str | None = None
+    """The greedy answer after the edit; only `Editor.edit` gives it."""
     seconds: float = 0.0
     """Wall time of the turn, shared by its edits."""
     moved: dict[str, float] = field(default_factory=dict)
     """Module -> size of the turn's change over the size of its original weights (Frobenius)."""
 
     def as_dict(self) -> dict[str, object]:
+        """The fields as plain values.
+
+        Returns:
+            One entry a field, ready for JSON.
+        """
         return asdict(self)
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from ultraedit.methods.stableedit import StableEdit
 from ultraedit.methods.ultraedit import UltraEdit
 
 PRESETS: dict[str, Method] = {**paper.PRESETS, **stableedit.PRESETS, **ultraedit.PRESETS}
+"""Methods by name, as `--preset` and `preset=` take them."""
 
 
 def method(preset: str | Method, **changes: float | int | bool | str | None) -> Method:

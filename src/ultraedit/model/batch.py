@@ -29,7 +29,7 @@ PREFIX_SHARE = 0.3
 """Cost of a prefix cell in suffix cells, over a turn of six steps: forward only, and in some steps only."""
 
 BATCH_COST = 60.0
-"""Cost of one more micro-batch in suffix cells (docs/lab-notes-speed.md)."""
+"""Cost of one more micro-batch in suffix cells (docs/lab/batching.md)."""
 
 
 Cells = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]

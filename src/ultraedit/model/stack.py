@@ -35,7 +35,7 @@ from ultraedit.model.find import Structure
 from ultraedit.model.replace import head_logits, replaced_forwards
 
 TRUNK_TOKENS = 512
-"""Tokens run together through the trunk.  Measured on a 2-core CPU: fewer or more are slower (docs/lab-notes.md)."""
+"""Tokens run together through the trunk.  Measured on a 2-core CPU: fewer or more are slower (docs/lab/batching.md)."""
 
 GPU_TRUNK_TOKENS = 4096
 """The same on a GPU, where 512 leave it waiting: a turn of a 7B model on an H200 took 1.7 times as long with them."""

@@ -68,7 +68,7 @@ class TrunkCache:
         """The prefix columns' keys and values, as they were when first asked for.
 
         Steps within a turn move the weights a little, and with them what the prompts' own tokens hand to the
-        answers.  Some steps may leave that out (docs/lab-notes-speed.md).
+        answers.  Some steps may leave that out (docs/lab/prefixes.md).
         """
         if index not in self._prefixes:
             self._prefixes[index] = self.stack.prefix(self.batches[index], self.get(index))
