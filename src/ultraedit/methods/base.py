@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ultraedit import arguments
 from ultraedit.core.preserve import DenseMetric, Preserver, SketchMetric
 from ultraedit.core.turn import Rows
 from ultraedit.errors import ConfigError
@@ -98,8 +99,7 @@ class Method(ABC):
 
     def check(self) -> None:
         """Raise ConfigError for a setting out of range."""
-        if self.steps < 1:
-            raise ConfigError(f"steps is {self.steps}; it must be at least 1.")
+        arguments.whole(self.steps, "steps", 1)
         if not self.step > 0 or not self.ridge > 0:
             raise ConfigError(f"step {self.step} and ridge {self.ridge} must be above 0.")
 

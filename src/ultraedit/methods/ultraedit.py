@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ultraedit import arguments
 from ultraedit.core.preserve import DenseMetric, Preserver, SketchMetric
 from ultraedit.core.spread import RANK, Spread
 from ultraedit.core.statistics import Moments
@@ -55,10 +56,8 @@ class UltraEdit(Method):
         return self.prompt_tokens
 
     def check(self) -> None:
-        if self.steps < 1:
-            raise ConfigError(f"steps is {self.steps}; it must be at least 1.")
-        if self.prompt_tokens < 0:
-            raise ConfigError(f"prompt_tokens is {self.prompt_tokens}; it must not be below 0.")
+        arguments.whole(self.steps, "steps", 1)
+        arguments.whole(self.prompt_tokens, "prompt_tokens", 0)
         if not self.horizon >= 0 or (self.horizon and not self.history):
             raise ConfigError(
                 f"horizon is {self.horizon}; it is a number of edited tokens, 0 or more, for presets that keep the "
