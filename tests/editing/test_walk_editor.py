@@ -10,10 +10,11 @@ import pytest
 
 import tiny
 from nonsense import SLOW, Unprintable, Walk, objects, shown
-from ultraedit import Method, Record
+from ultraedit import Record
 from ultraedit.data.record import Probe
 from ultraedit.editing.editor import Editor
 from ultraedit.methods.presets import PRESETS, method
+from ultraedit.methods.ultraedit import UltraEdit
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_settings_of_an_editor() -> None:
 
 def test_settings_of_a_method() -> None:
     walk = Walk()
-    for setting in Method.__dataclass_fields__:
+    for setting in UltraEdit.__dataclass_fields__:
         for preset in ("default", "paper"):
             for value in objects():
                 walk.call(
@@ -103,7 +104,7 @@ def test_settings_of_a_method() -> None:
     for value in objects():
         walk.call("preset", lambda v=value: method(v))
         made_by_hand = lambda v=value: method(  # noqa: E731
-            Method("mine", published=v, step=v, steps=v, modules=v)  # type: ignore[arg-type]
+            UltraEdit("mine", whiten=v, step=v, steps=v, modules=v)  # type: ignore[arg-type]
         )
         walk.call("by hand", made_by_hand)
     walk.judge(at_least=1000)
