@@ -35,7 +35,8 @@ def method(preset: str | Method, **changes: float | int | bool | str | None) -> 
     for key, value in given.items():
         if key not in known:
             raise ConfigError(
-                f'{key} is {arguments.quoted(value)}; preset "{preset.name}" has no such setting, only {", ".join(known)}.'
+                f'{key} is {arguments.quoted(value)}; preset "{preset.name}" has no such setting, only '
+                f"{', '.join(known)}."
             )
     return _checked(replace(preset, **given))  # type: ignore[arg-type]
 
