@@ -20,8 +20,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hardware import write
-from ultraedit.editing.calibrate import measure
-from ultraedit.editing.turn import TurnEngine
+from ultraedit.methods.calibration import measure
+from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import method
 from ultraedit.model.find import find_structure
 from ultraedit.model.select import select_projections

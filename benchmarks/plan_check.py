@@ -87,8 +87,8 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from ultraedit.editing.calibrate import measure
-    from ultraedit.editing.turn import TurnEngine
+    from ultraedit.methods.calibration import measure
+    from ultraedit.methods.closed_form import TurnEngine
     from ultraedit.methods.presets import method
     from ultraedit.model.find import find_structure
     from ultraedit.model.load import DTYPES, resolve

@@ -25,8 +25,8 @@ from transformers import AutoModelForCausalLM
 
 from hardware import write
 from ultraedit.core.solve import solver
-from ultraedit.editing.calibrate import measure
-from ultraedit.editing.turn import TurnEngine
+from ultraedit.methods.calibration import measure
+from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import PRESETS, method
 from ultraedit.model.find import Projection, find_structure
 from ultraedit.model.select import select_projections

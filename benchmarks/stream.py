@@ -50,7 +50,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     from ultraedit import create_workspace
-    from ultraedit.editing.turn import TurnEngine
+    from ultraedit.methods.closed_form import TurnEngine
     from ultraedit.workspace.health import Monitor
     from ultraedit.workspace.stream import stream
     from ultraedit.workspace.workspace import Workspace

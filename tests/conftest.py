@@ -16,10 +16,12 @@ from jaxtyping import install_import_hook
 CHECKED = [
     "core",
     "model",
-    "editing.turn",
+    "methods.closed_form",
+    "methods.scores",
     "editing.state",
     "editing.assemble",
-    "editing.calibrate",
+    "methods.calibration",
+    "methods.prompt_tokens",
 ]
 install_import_hook([f"ultraedit.{name}" for name in CHECKED], "beartype.beartype")
 # A shell that runs the tests in the background has them ignore Ctrl-C, and their subprocesses would inherit that.

@@ -20,13 +20,12 @@ ALLOWED: dict[str, set[str]] = {
     "data": set(),
     "model": {"core"},
     "building": {"data"},
-    "methods": {"core"},
+    "methods": {"core", "data", "model"},
     "evaluation": {"core", "data", "model"},
     "editing": {"core", "data", "model", "methods"},
     "workspace": {"core", "data", "model", "methods", "editing"},
     "export": {"core", "data", "model", "methods", "editing", "evaluation"},
-    "baselines": {"core", "data", "model", "editing"},
-    "bench": {"core", "data", "model", "methods", "editing", "evaluation", "baselines"},
+    "bench": {"core", "data", "model", "methods", "editing", "evaluation"},
     "planning": {"core", "model", "methods", "editing"},
 }
 CORE_LIBRARIES = {"torch", "jaxtyping"}

@@ -201,8 +201,8 @@ def test_overwrite_replaces(tiny: Path, facts: Path, tmp_path: Path, run: Run) -
 def test_a_refused_turn_leaves_no_file(
     tiny: Path, facts: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ultraedit.editing import turn
     from ultraedit.errors import NumericalError
+    from ultraedit.methods import closed_form as turn
 
     seen: list[object] = []
 

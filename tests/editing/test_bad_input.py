@@ -10,10 +10,10 @@ import torch
 
 import tiny
 from ultraedit.data.record import Record
-from ultraedit.editing import turn as turn_module
 from ultraedit.editing.assemble import SupersededWarning
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, DataError, ModelError, NumericalError
+from ultraedit.methods import closed_form as turn_module
 from ultraedit.methods.presets import method
 
 GOOD = [Record(*fact) for fact in tiny.FEW]

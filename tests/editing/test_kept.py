@@ -13,11 +13,11 @@ from safetensors.torch import save
 
 import tiny
 from ultraedit.core.preserve import DenseMetric, SketchMetric
-from ultraedit.editing import calibrate as module
-from ultraedit.editing import kept
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.kept import KEPT, digest, read, write
+from ultraedit.methods import calibration as module
+from ultraedit.methods import calibration_cache as kept
 from ultraedit.methods.base import Calibration
+from ultraedit.methods.calibration_cache import KEPT, digest, read, write
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,9 @@ from transformers import PreTrainedTokenizerBase
 import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.prompts import leading
 from ultraedit.errors import ConfigError
 from ultraedit.methods.presets import method
+from ultraedit.methods.prompt_tokens import leading
 from ultraedit.model.batch import make_batch
 from ultraedit.model.find import find_structure
 from ultraedit.model.stack import Stack

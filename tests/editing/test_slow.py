@@ -12,9 +12,9 @@ import tiny
 from slow import SlowEditor
 from ultraedit.core.spread import Spread
 from ultraedit.data.record import Record
-from ultraedit.editing import turn
 from ultraedit.editing.assemble import assemble, encode_record
 from ultraedit.editing.editor import Editor
+from ultraedit.methods import closed_form as turn
 from ultraedit.methods.ultraedit import UltraEdit
 from ultraedit.model.find import find_structure
 from ultraedit.model.trace import Trace

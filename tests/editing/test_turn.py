@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
-from ultraedit.editing.turn import answer_scores
+from ultraedit.methods.scores import answer_scores
 from ultraedit.methods.ultraedit import UltraEdit
 from ultraedit.model.batch import make_batch
 from ultraedit.model.text import encode_pair

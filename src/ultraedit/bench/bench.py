@@ -19,7 +19,6 @@ from ultraedit.errors import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from ultraedit.baselines.base import BaselineEditor
     from ultraedit.editing.editor import Editor
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
@@ -205,7 +204,7 @@ def _runs(
     runs: list[Run] = []
     turns: list[tuple[str, int, list[TurnPoint]]] = []
     for row in rows:
-        editor: Editor | BaselineEditor | None = None
+        editor: Editor | None = None
         for order in range(config.orders):
             done = setting.store.finished(row.label, order)
             if done is None:

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ultraedit.baselines.registry import BaselineChoice, choose, defaults
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Method
+from ultraedit.methods.closed_form import ClosedForm
 from ultraedit.methods.paper import Paper
-from ultraedit.methods.presets import method
+from ultraedit.methods.presets import BASELINES, method
 
 _TASK = re.compile(r"[\w.:+-]+")
 _FIXED = ("name", "modules")  # not settings of their own in a spec
@@ -24,23 +24,23 @@ class Row:
 
     label: str
     """As it was asked for, `paper:step=1e-3`."""
-    method: Method | BaselineChoice
+    method: Method
     modules: tuple[str, ...] | None
     """Names or globs of linear maps; None for the preset's own."""
 
     @property
     def chosen(self) -> str | tuple[str, ...]:
         """Modules that are edited, as they are asked for."""
-        return self.modules or (self.method.modules if isinstance(self.method, Method) else "auto")
+        return self.modules or self.method.modules
 
     def settings(self) -> dict[str, object]:
         """Every setting of the method, and what it needs, for the result file."""
-        if isinstance(self.method, BaselineChoice):
-            found = self.method.settings()
-        else:
-            found = {f.name: getattr(self.method, f.name) for f in fields(Method)}
-            found["preset"] = found.pop("name")
-            found |= needs(self.method)
+        found: dict[str, object] = {
+            f.name: getattr(self.method, f.name) for f in fields(self.method)
+        }
+        name = found.pop("name")
+        found["preset" if isinstance(self.method, ClosedForm) else "baseline"] = name
+        found |= self.method.needs.as_dict()
         if self.modules is not None:
             found["modules"] = list(self.modules)
         return found
@@ -76,29 +76,41 @@ def _parse(
 ) -> Row:
     name, parts = _parts("--preset", spec)
     base = method(name)
-    known = {f.name: getattr(base, f.name) for f in fields(base)}
-    known = {key: value for key, value in known.items() if key not in _FIXED}
-    changes: dict[str, float | int | bool | str | None] = {}
-    for key, value in parts:
-        if key == "modules":
-            modules = tuple(x.strip() for x in value.split("+"))
-            continue
-        key = "step" if key == "eta" else key
-        changes[key] = _value(f"--preset '{spec}'", key, value, known)
-    changes.setdefault("step", eta if isinstance(base, Paper) else step)
+    changes, modules = _changes(f"--preset '{spec}'", base, parts, modules)
+    if isinstance(base, ClosedForm):
+        changes.setdefault("step", eta if isinstance(base, Paper) else step)
     return Row(spec.strip(), method(base, **changes), modules)
 
 
 def _parse_baseline(spec: str, modules: tuple[str, ...] | None) -> Row:
     name, parts = _parts("--baseline", spec)
-    known = defaults(name)
-    changes: dict[str, bool | int | float] = {}
+    if name not in BASELINES:
+        raise ConfigError(
+            f'baseline "{name}" is unknown; the baselines are {", ".join(BASELINES)}.'
+        )
+    changes, modules = _changes(f"--baseline '{spec}'", BASELINES[name], parts, modules)
+    return Row(spec.strip(), method(name, **changes), modules)
+
+
+Changes = dict[str, float | int | bool | str | None]
+
+
+def _changes(
+    where: str,
+    base: Method,
+    parts: Sequence[tuple[str, str]],
+    modules: tuple[str, ...] | None,
+) -> tuple[Changes, tuple[str, ...] | None]:
+    """Settings that a spec changes, and the modules it names."""
+    known = {f.name: getattr(base, f.name) for f in fields(base) if f.name not in _FIXED}
+    changes: Changes = {}
     for key, value in parts:
         if key == "modules":
             modules = tuple(x.strip() for x in value.split("+"))
             continue
-        changes[key] = _value(f"--baseline '{spec}'", key, value, known)
-    return Row(spec.strip(), choose(name, changes), modules)
+        key = "step" if key == "eta" else key
+        changes[key] = _value(where, key, value, known)
+    return changes, modules
 
 
 def _parts(option: str, spec: str) -> tuple[str, list[tuple[str, str]]]:
@@ -131,16 +143,6 @@ def _value(
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
         raise ConfigError(f"{where}: {key} is '{value}', which is not {wanted}.") from None
-
-
-def needs(method: Method) -> dict[str, str]:
-    """What a preset needs, in the words that baselines use."""
-    return {
-        "needs, training": "None: one closed-form solve a step"
-        + (", and a pass over ordinary text beforehand." if method.metric_weight else "."),
-        "needs, subject": "No.",
-        "needs, memory": f"No edit is kept; {method.keeps()}, whatever the number of edits.",
-    }
 
 
 def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:

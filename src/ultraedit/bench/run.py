@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ultraedit.baselines.base import BaselineEditor
-from ultraedit.baselines.registry import BaselineChoice
 from ultraedit.bench.plan import Row
 from ultraedit.bench.store import Progress, Store, TurnPoint
 from ultraedit.bench.stream import Stream
@@ -25,6 +23,7 @@ from ultraedit.evaluation.evaluation import Evaluation
 from ultraedit.evaluation.highlights import FOLLOWED, checkpoint, samples, side_effects
 from ultraedit.evaluation.retention import retention
 from ultraedit.evaluation.schema import ModuleShift, Pace, Run
+from ultraedit.methods.finetune import FineTune
 from ultraedit.methods.stableedit import StableEdit
 
 if TYPE_CHECKING:
@@ -69,35 +68,31 @@ def make_editor(
     tokenizer: PreTrainedTokenizerBase,
     form: Form,
     base: str,
-) -> Editor | BaselineEditor:
-    if isinstance(row.method, BaselineChoice):
-        return row.method.make(model, tokenizer, form, row.chosen)
+) -> Editor:
     return Editor(model, tokenizer, preset=row.method, modules=row.modules, format=form, base=base)
 
 
 def run_once(
     setting: Setting,
-    editor: Editor | BaselineEditor,
+    editor: Editor,
     row: Row,
     order: int,
     on_turn: OnTurn,
     say: Callable[[str], None],
 ) -> Run:
-    """Stream into `editor`, which must be fresh, from the last checkpoint on if there is one; a baseline starts
-    from the beginning, because it may need edits that no state holds.
+    """Stream into `editor`, which must be fresh, from the last checkpoint on if there is one.
 
     The model is put back to its original weights at the end, and on any error.
     """
     places = setting.stream.places(order, setting.seed)
-    live = isinstance(editor, Editor)
-    saved = setting.store.load(row.label, order, editor.engine.load_state) if live else None
+    saved = setting.store.load(row.label, order, editor.engine.load_state)
     progress = Progress()
     measured: dict[str, Figure] = {}
     try:
-        if live and saved is not None:
+        if saved is not None:
             progress, state = saved
             editor.restore(state)
-        elif live and isinstance(editor.method, StableEdit) and setting.warm_up is not None:
+        elif isinstance(editor.method, StableEdit) and setting.warm_up is not None:
             say("warming up")
             warm_up(editor, setting.warm_up.records(), setting.turn)
         evaluations = setting.store.evaluations(row.label, order, progress)
@@ -110,19 +105,15 @@ def run_once(
                 progress.position = point.edits
                 progress.turns.append(point)
                 on_turn(point)
-            recall = None
-            if isinstance(editor, BaselineEditor):
+            recall = None if editor.method.writes_weights else editor.recall
+            if _puts_off(editor):
                 say(f"settling {time_:,} edits")
                 _settle(editor, progress)
-                recall = editor.recall
             say(f"scoring after {time_:,} edits")
             evaluation = _evaluate(setting, places, time_, recall)
             evaluations.append(evaluation)
             progress.figures[time_] = evaluation.figures
-            if live:
-                setting.store.save(row.label, order, progress, editor.state(), evaluation.rows)
-            else:
-                setting.store.save_rows(row.label, order, time_, evaluation.rows)
+            setting.store.save(row.label, order, progress, editor.state(), evaluation.rows)
         if setting.ability is not None and order == 0:
             say("running the ability tasks")
             measured = setting.ability()
@@ -138,8 +129,13 @@ def _turns(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
         yield chunk
 
 
-def _settle(editor: BaselineEditor, progress: Progress) -> None:
-    """What a baseline puts off until it is asked counts as editing time of the last turn."""
+def _puts_off(editor: Editor) -> bool:
+    """Whether training waits until the model is asked."""
+    return isinstance(editor.method, FineTune)
+
+
+def _settle(editor: Editor, progress: Progress) -> None:
+    """What a method puts off until it is asked counts as editing time of the last turn."""
     started = time.perf_counter()
     editor.settle()
     spent = time.perf_counter() - started
@@ -155,11 +151,11 @@ def _settle(editor: BaselineEditor, progress: Progress) -> None:
     )
 
 
-def _shift_norms(editor: Editor | BaselineEditor) -> dict[str, float]:
+def _shift_norms(editor: Editor) -> dict[str, float]:
     return {w.name: float(torch.linalg.vector_norm(w.shift)) for w in editor.weights}
 
 
-def _edit(editor: Editor | BaselineEditor, chunk: list[Record], progress: Progress) -> TurnPoint:
+def _edit(editor: Editor, chunk: list[Record], progress: Progress) -> TurnPoint:
     """One turn.  A refused one (non-finite numbers; the model is untouched) is recorded as such, and its edits count
     as done: they are scored with all others."""
     import psutil
@@ -169,8 +165,8 @@ def _edit(editor: Editor | BaselineEditor, chunk: list[Record], progress: Progre
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SupersededWarning)  # the stream has counted them
-            if isinstance(editor, BaselineEditor):
-                editor.edit_turn(chunk)
+            if _puts_off(editor):
+                editor.take_turn(chunk)
             else:
                 receipts = editor.edit_turn(chunk).receipts
     except NumericalError as error:
@@ -207,7 +203,7 @@ def _evaluate(
 
 def _sum_up(
     setting: Setting,
-    editor: Editor | BaselineEditor,
+    editor: Editor,
     row: Row,
     order: int,
     progress: Progress,

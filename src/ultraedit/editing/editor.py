@@ -29,7 +29,6 @@ from ultraedit.editing.assemble import (
     room_to_answer,
     where,
 )
-from ultraedit.editing.calibrate import calibrate
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.notes import Notes, lasting_name
 from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
@@ -37,9 +36,8 @@ from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
-from ultraedit.editing.turn import TurnEngine
 from ultraedit.errors import ConfigError
-from ultraedit.methods.base import Calibration, Method
+from ultraedit.methods.base import Calibration, LiveModel, Method
 from ultraedit.methods.presets import method
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
@@ -50,7 +48,7 @@ from ultraedit.model.stack import Stack
 from ultraedit.model.steady import steady
 from ultraedit.model.text import Form, Format, PromptEncoder
 from ultraedit.model.usable import follow, usable
-from ultraedit.model.weights import edited_weights, originals
+from ultraedit.model.weights import edited_weights, originals, shifted
 
 BEFORE_TOKENS = 16
 """Length to which a receipt's answer before the edit is generated: it is most of the time that a single edit takes."""
@@ -121,22 +119,11 @@ class Editor:
             self.weights = edited_weights(self.model, projections)
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
             self.stack.check()
-            if calibration is None:
-                calibration = calibrate(
-                    self.stack,
-                    self.weights,
-                    tokenizer,
-                    anchor_text() if text is None else text,
-                    self.method,
-                )
-            self.engine = TurnEngine(
-                self.stack,
-                self.weights,
-                calibration,
-                self.method,
-                micro_batch=micro_batch,
-                begin=self.encoder.opening,
+            live = LiveModel(
+                self.model, tokenizer, self.encoder, structure, self.stack, self.weights
             )
+            ordinary = anchor_text() if text is None else text
+            self.engine = self.method.engine(live, ordinary, micro_batch, calibration)
             self.statistics = self.engine.start()
         self.edits = 0
         self.turns = 0
@@ -201,14 +188,14 @@ class Editor:
             rephrases=arguments.texts(rephrases, "rephrases"),
         )
         encoded = self._encode([record], with_rephrases=True)
-        asked, taught = encoded[0][0]
-        before = self._answer(prompt, asked, BEFORE_TOKENS)
+        taught = encoded[0][0][1]
+        before = self._answer(prompt, self._asked(prompt, self.encoder), BEFORE_TOKENS)
         written = self._write([record], encoded)
         receipt = written.receipts[0]
         if receipt.learned and bool(written.turn.stops[0]):  # no need to generate it
             after = as_text(self.tokenizer, taught)
         else:
-            after = self._answer(prompt, asked)
+            after = self._answer(prompt, self._asked(prompt, self.encoder))
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:
@@ -219,7 +206,20 @@ class Editor:
         records = check_records(records)
         return self._write(records, self._encode(records, with_rephrases))
 
-    def _write(self, records: Sequence[Record], encoded: Sequence[Wordings]) -> WrittenTurn:
+    def take_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> None:
+        """`edit_turn` without receipts, for many turns in a row: a method that trains waits for `settle`."""
+        records = check_records(records)
+        self._write(records, self._encode(records, with_rephrases), put_off=True)
+
+    def settle(self) -> None:
+        """Write what `take_turn` put off.  Call it before the model is asked."""
+        self._require_awake()
+        with self._held():
+            self.engine.settle(self.statistics)
+
+    def _write(
+        self, records: Sequence[Record], encoded: Sequence[Wordings], put_off: bool = False
+    ) -> WrittenTurn:
         started = time.perf_counter()
         self._require_awake()
         ending = [self.encoder.end_token] if self.method.end_token else []
@@ -227,7 +227,9 @@ class Editor:
         with self._held():
             for w in self.weights:
                 w.require_own()
-            turn = self.engine.run(work.pairs, work.owners, work.lengths, self.statistics)
+            turn = self.engine.run(
+                work.pairs, work.owners, work.lengths, self.statistics, records, put_off
+            )
         self.statistics = turn.state
         self.turns += 1
         self.edits += len(records)
@@ -321,12 +323,16 @@ class Editor:
         encoder = self.encoder
         if format is not None:
             encoder = PromptEncoder(self.tokenizer, arguments.word(format, "format"))
-        ids = encoder.prompt(prompt)
-        edited = self._answer(prompt, ids, max_new_tokens)
+        edited = self._answer(prompt, self._asked(prompt, encoder), max_new_tokens)
         if not compare:
             return Answer(edited)
         with self.disabled():
-            return Answer(edited, self._answer(prompt, ids, max_new_tokens))
+            original = self._answer(prompt, self._asked(prompt, encoder), max_new_tokens)
+        return Answer(edited, original)
+
+    def recall(self, prompt: str) -> str:
+        """The prompt as the model is asked it: `retrieval` puts the nearest edits before it."""
+        return prompt if self._asleep else self.engine.recall(prompt, self.statistics)
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
@@ -339,6 +345,18 @@ class Editor:
                 yield
         finally:
             self._asleep = outer
+
+    @contextmanager
+    def as_of(self, state: EditorState) -> Iterator[None]:
+        """The model as it was at a snapshot, inside the block; it is for asking, and nothing is edited there."""
+        state = check_state(state, self.weights)
+        kept, outer, self._asleep = self.statistics, self._asleep, False
+        try:
+            self.statistics = state.statistics
+            with shifted(self.weights, state.shifts):
+                yield
+        finally:
+            self.statistics, self._asleep = kept, outer
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -355,6 +373,9 @@ class Editor:
             raise ConfigError(
                 "the edits are disabled here; change the model outside `with editor.disabled()`."
             )
+
+    def _asked(self, prompt: str, encoder: PromptEncoder) -> list[int]:
+        return encoder.prompt(self.recall(prompt))
 
     def _answer(self, prompt: str, ids: list[int], max_new_tokens: int = 32) -> str:
         room = room_to_answer(prompt, ids, self.context)
@@ -414,4 +435,9 @@ class Editor:
         written.
         """
         target = arguments.place(folder, "the folder")
+        if not self.method.writes_weights:
+            raise ConfigError(
+                f'"{self.method.name}" keeps its edits beside the model, so a saved folder would hold none of them; '
+                "keep them in a workspace (ultraedit init --preset), or edit with a preset that writes weights."
+            )
         return save_model(self.model, self.tokenizer, target, self.notes(), overwrite)

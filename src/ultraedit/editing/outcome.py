@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ultraedit.editing.receipt import Receipt
-from ultraedit.editing.turn import Turn
+from ultraedit.methods.base import Turn
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,51 @@
-"""What every method in closed form says of itself: its settings, and what it remembers."""
+"""What an editor is: its settings, what it remembers, and how it takes a turn.
+
+A `Method` is settings and nothing else.  Its `Engine` is the method at work on one model.  Its `State` is what it
+remembers of all turns: it goes into a turn, comes out of it, and can be kept in a file.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ultraedit import arguments
-from ultraedit.core.preserve import DenseMetric, Preserver, SketchMetric
-from ultraedit.core.turn import Rows
+from ultraedit.core.preserve import DenseMetric, SketchMetric
+from ultraedit.core.solve import Update
+from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError
+from ultraedit.model.find import Structure
+from ultraedit.model.stack import Stack
+from ultraedit.model.text import PromptEncoder
+from ultraedit.model.weights import EditedWeight
 
-Loss = Literal["sum", "batch_mean"]
+Ids: TypeAlias = tuple[list[int], list[int]]
+"""Token ids of a prompt and of what should follow it."""
 Metrics: TypeAlias = tuple[DenseMetric | SketchMetric, ...]
 Shapes: TypeAlias = tuple[tuple[int, int], ...]
 """(d_in, d_out) of each edited map, in the order they run."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """One sentence each, for the table of results."""
+
+    training: str
+    subject: str
+    memory: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {
+            "needs, training": self.training,
+            "needs, subject": self.subject,
+            "needs, memory": self.memory,
+        }
 
 
 @dataclass(frozen=True)
@@ -27,41 +53,94 @@ class Calibration:
     """What is measured on the unedited model before the first edit, one entry per edited map."""
 
     output_norms: tuple[float, ...]
-    """Root mean square row norm of the map's outputs on ordinary text."""
+    """Root mean square row norm of the map's outputs on ordinary text; 1 where the method does not ask."""
     metrics: Metrics
     """The metric of ordinary text; empty where the method keeps the identity."""
 
 
+@dataclass(frozen=True)
+class LiveModel:
+    """A model that is being edited, and its parts."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    encoder: PromptEncoder
+    structure: Structure
+    stack: Stack
+    weights: tuple[EditedWeight, ...]
+
+    @property
+    def shapes(self) -> Shapes:
+        return tuple((w.projection.d_in, w.projection.d_out) for w in self.weights)
+
+
 class State(ABC):
-    """What a method remembers of all its turns, and what it makes of the next one.
-
-    The verbs are those of `core.turn.TurnState`, whose equations they are.  Immutable, and of one size whatever the
-    number of edits.
-    """
-
-    @property
-    @abstractmethod
-    def steps(self) -> int: ...
-
-    @property
-    @abstractmethod
-    def ridge(self) -> float: ...
-
-    @abstractmethod
-    def observe(self, rows: Sequence[Rows]) -> State: ...
-
-    @abstractmethod
-    def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]: ...
-
-    def metric(self, module: int) -> Preserver | None:
-        return None
-
-    def remember(self, rows: Sequence[Rows]) -> State:
-        return self
+    """What a method remembers of all its turns.  Immutable: a refused turn leaves the old one as it was."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
-        """Named tensors, for safetensors.  `Method.load_state` is the inverse, to the bit."""
+        """Named tensors, for safetensors.  `Engine.load_state` is the inverse, to the bit."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A written turn."""
+
+    owner: Int[Tensor, " n"]
+    """The edit that each row of the updates belongs to."""
+    updates: tuple[Update, ...]
+    """The exact low-rank update of each map; none of a method that trains, or leaves the weights alone."""
+    state: State
+    """What the method remembers after it."""
+    probability_before: Float[Tensor, " edits"]
+    probability_after: Float[Tensor, " edits"]
+    learned: Bool[Tensor, " edits"]
+    """Whether all tokens of the answer are the most likely ones."""
+    stops: Bool[Tensor, " edits"]
+    """Whether the end token, where it is edited, is the most likely one behind the answer."""
+    moved: dict[str, float]
+    """Module -> size of the turn's change over the size of its original weights (Frobenius)."""
+
+
+class Engine(ABC):
+    """A method at work on one model.  Holds nothing between turns but what was measured before the first."""
+
+    calibration: Calibration
+    micro_batch: int
+    """Prompts run at once, at most."""
+
+    @abstractmethod
+    def start(self) -> State:
+        """The state before the first turn."""
+
+    @abstractmethod
+    def load_state(self, tensors: Mapping[str, Tensor]) -> State:
+        """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
+
+    @abstractmethod
+    def run(
+        self,
+        pairs: Sequence[Ids],
+        owners: Sequence[int],
+        lengths: Sequence[int],
+        state: State,
+        records: Sequence[Record] = (),
+        put_off: bool = False,
+    ) -> Turn:
+        """Write one turn into the model; all of it or nothing.
+
+        `pairs` are (prompt ids, answer ids); `owners[i]` is the edit that pair i belongs to, 0-based; `lengths[e]` is
+        the number of answer tokens of edit e without an end token, over which its probability is reported; `records`
+        are the edits as they came.  `put_off`: a method that trains takes the turn in and leaves the training to
+        `settle`.
+        """
+
+    def settle(self, state: State) -> None:  # noqa: B027 - most methods put nothing off
+        """Write what turns put off."""
+
+    def recall(self, prompt: str, state: State) -> str:
+        """The prompt as the model is asked it."""
+        return prompt
 
 
 @dataclass(frozen=True)
@@ -69,50 +148,46 @@ class Method(ABC):
     """The settings of one method, and nothing else: what is not a field is not a setting."""
 
     name: str
-    step: float
-    steps: int = 1
-    """Closed-form steps within one turn; the frozen trunk is computed once."""
-    ridge: float = 1.0
     end_token: bool = True
     """Edit the answer together with the token that ends it, so that generation says the answer and stops."""
     modules: str = "auto"
     """Which maps to edit where none are named: "auto" or "paper"."""
 
-    loss: ClassVar[Loss]
-    """Of a micro-batch: the sum over its answer tokens, or their mean."""
-    rounded: ClassVar[bool]
-    """Updates are cast to the weight's own dtype and added there, in place of an fp32 shift."""
-    micro_batch: ClassVar[int | None]
-    """Rows of a micro-batch, by length, where the result depends on them; None: what runs fastest."""
-    measures_text: ClassVar[bool]
-    """Ordinary text is run through the unedited model before the first edit."""
+    writes_weights: ClassVar[bool] = True
+    """Off for a method that keeps its edits beside the model: a saved folder would hold none."""
 
     @property
-    def metric_weight(self) -> float | None:
-        """Weight of ordinary text in the metric; None where the metric stays the identity."""
-        return None
+    @abstractmethod
+    def needs(self) -> Needs: ...
 
-    @property
-    def edited_prompt_tokens(self) -> int:
-        """Of each prompt, how many of its own tokens are edited with the answer's."""
-        return 0
-
+    @abstractmethod
     def check(self) -> None:
         """Raise ConfigError for a setting out of range."""
-        arguments.whole(self.steps, "steps", 1)
-        if not self.step > 0 or not self.ridge > 0:
-            raise ConfigError(f"step {self.step} and ridge {self.ridge} must be above 0.")
 
     @abstractmethod
-    def start(self, shapes: Shapes, calibration: Calibration, device: torch.device) -> State:
-        """The state before the first turn."""
+    def engine(
+        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
+    ) -> Engine:
+        """The method at work on `live`.
 
-    @abstractmethod
-    def load_state(
-        self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
-    ) -> State:
-        """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
+        text: ordinary text to measure.  micro_batch: prompts run at once, at most.  calibration: what an engine of
+        these settings measured on this model before.
+        """
 
-    @abstractmethod
-    def keeps(self) -> str:
-        """In words, what the state holds, and what was done before the first edit."""
+
+def require_positive(name: str, **values: float) -> None:
+    """Raise ConfigError for a setting of method `name` that is not above 0."""
+    for key, value in values.items():
+        if not value > 0:
+            raise ConfigError(f"{key} of {name} is {value}; it must be above 0.")
+
+
+def unmeasured_maps(count: int) -> Calibration:
+    """The calibration of a method that measures nothing."""
+    return Calibration((1.0,) * count, ())
+
+
+def take_back(weights: Sequence[EditedWeight]) -> None:
+    """The original weights."""
+    for w in weights:
+        w.set_shift(torch.zeros_like(w.shift))

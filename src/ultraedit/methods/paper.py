@@ -19,14 +19,16 @@ from ultraedit.core.statistics import PublishedMoments
 from ultraedit.core.turn import Rows, grads_of, keys_of
 from ultraedit.core.values import published_values
 from ultraedit.errors import ConfigError, NumericalError
-from ultraedit.methods.base import Calibration, Loss, Method, Shapes, State
+from ultraedit.methods.base import Calibration, Shapes
+from ultraedit.methods.closed_form import ClosedForm, TurnState
+from ultraedit.model.trace import LossKind
 
 
 @dataclass(frozen=True)
-class Paper(Method):
+class Paper(ClosedForm):
     """`step` is eta.  The published 1e-6 suits 7B models; on a 135M model it does nothing (1e-3 does)."""
 
-    loss: ClassVar[Loss] = "batch_mean"
+    loss: ClassVar[LossKind] = "batch_mean"
     rounded: ClassVar[bool] = True
     micro_batch: ClassVar[int | None] = 10
     measures_text: ClassVar[bool] = False
@@ -51,7 +53,7 @@ class Paper(Method):
 
 
 @dataclass(frozen=True)
-class PaperState(State):
+class PaperState(TurnState):
     method: Paper
     shapes: Shapes
     published: Mapping[tuple[int, int], PublishedMoments]

@@ -8,13 +8,42 @@ from typing import Any
 
 from ultraedit import arguments
 from ultraedit.errors import ConfigError
-from ultraedit.methods import paper, stableedit, ultraedit
+from ultraedit.methods import (
+    alphaedit,
+    finetune,
+    lora,
+    memit,
+    paper,
+    retrieval,
+    stableedit,
+    ultraedit,
+)
+from ultraedit.methods.alphaedit import AlphaEdit
 from ultraedit.methods.base import Method
+from ultraedit.methods.closed_form import ClosedForm
+from ultraedit.methods.finetune import FineTune
+from ultraedit.methods.lora import Lora
+from ultraedit.methods.memit import Memit
 from ultraedit.methods.paper import Paper
+from ultraedit.methods.retrieval import Retrieval
 from ultraedit.methods.stableedit import StableEdit
 from ultraedit.methods.ultraedit import UltraEdit
 
-PRESETS: dict[str, Method] = {**paper.PRESETS, **stableedit.PRESETS, **ultraedit.PRESETS}
+BASELINES: dict[str, Method] = {
+    **finetune.PRESETS,
+    **lora.PRESETS,
+    **memit.PRESETS,
+    **alphaedit.PRESETS,
+    **retrieval.PRESETS,
+}
+"""Other ways to edit, for comparison."""
+
+PRESETS: dict[str, Method] = {
+    **paper.PRESETS,
+    **stableedit.PRESETS,
+    **ultraedit.PRESETS,
+    **BASELINES,
+}
 """Methods by name, as `--preset` and `preset=` take them."""
 
 
@@ -55,6 +84,11 @@ def _checked(made: Method) -> Method:
     return made
 
 
+KINDS: dict[str, type[Method]] = {
+    kind.__name__.lower(): kind for kind in (FineTune, Lora, Memit, AlphaEdit, Retrieval)
+}
+"""Methods that are not in closed form, as they are named in files."""
+
 COMMON: dict[str, bool | int | float] = {
     "text_weight": 0.0,
     "history": False,
@@ -62,26 +96,38 @@ COMMON: dict[str, bool | int | float] = {
     "prompt_tokens": 0,
     "whiten": False,
 }
-"""Settings that a kept method names whatever it is; those that it does not have are off."""
+"""Settings that a kept method in closed form names whatever it is; those that it does not have are off."""
 
 
 def settings_of(method: Method) -> dict[str, bool | int | float | str]:
-    """A method as it is kept in files: every setting of every method, and whether it is a published form."""
+    """A method as it is kept in files."""
+    if not isinstance(method, ClosedForm):
+        return {"kind": type(method).__name__.lower(), **asdict(method)}
     settings = COMMON | asdict(method) | {"published": isinstance(method, Paper)}
     return settings | {"whiten": True} if isinstance(method, StableEdit) else settings
 
 
 def from_settings(settings: Mapping[str, Any]) -> Method:
     """The inverse of `settings_of`.  Raises ConfigError for settings that this program does not know."""
-    kind: type[Method] = UltraEdit
-    if settings.get("published"):
-        kind = StableEdit if settings.get("whiten") else Paper
+    given = dict(settings)
+    kind: type[Method] | None = UltraEdit
+    common: set[str] = set()
+    if "kind" in given:
+        kind = KINDS.get(str(given.pop("kind")))
+    elif given.pop("published", False):
+        kind = StableEdit if given.get("whiten") else Paper
+    if kind is None:
+        raise ConfigError(
+            f"the method '{settings['kind']}' is one that this program does not know; use a newer one."
+        )
+    if issubclass(kind, ClosedForm):
+        common = set(COMMON)
     own = {f.name for f in fields(kind)}
-    if unknown := sorted(set(settings) - own - set(COMMON) - {"published"}):
+    if unknown := sorted(set(given) - own - common):
         raise ConfigError(
             f"the setting '{unknown[0]}' is one that this program does not know; use a newer one."
         )
     try:
-        return _checked(kind(**{key: value for key, value in settings.items() if key in own}))
+        return _checked(kind(**{key: value for key, value in given.items() if key in own}))
     except TypeError as error:
         raise ConfigError(f"{error}; they were written by another program.") from error

@@ -21,11 +21,13 @@ from ultraedit.core.statistics import Moments
 from ultraedit.core.turn import Rows, grads_of, keys_of
 from ultraedit.core.values import displacement_values, scale_gradients
 from ultraedit.errors import ConfigError
-from ultraedit.methods.base import Calibration, Loss, Method, Metrics, Shapes, State
+from ultraedit.methods.base import Calibration, Metrics, Shapes
+from ultraedit.methods.closed_form import ClosedForm, TurnState
+from ultraedit.model.trace import LossKind
 
 
 @dataclass(frozen=True)
-class UltraEdit(Method):
+class UltraEdit(ClosedForm):
     """`step` is the displacement of a typical answer token's output, as a share of the map's own output norm, before
     the solve's damping."""
 
@@ -42,7 +44,7 @@ class UltraEdit(Method):
     """Gradients times the shrunk inverse root of their running covariance (`core.spread`), in place of each dimension
     over its own running size."""
 
-    loss: ClassVar[Loss] = "sum"
+    loss: ClassVar[LossKind] = "sum"
     rounded: ClassVar[bool] = False
     micro_batch: ClassVar[int | None] = None
     measures_text: ClassVar[bool] = True
@@ -95,7 +97,7 @@ class UltraEdit(Method):
 
 
 @dataclass(frozen=True)
-class UltraEditState(State):
+class UltraEditState(TurnState):
     method: UltraEdit
     shapes: Shapes
     calibration: Calibration

@@ -15,10 +15,11 @@ from transformers.initialization import no_init_weights
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.defaults import MICRO_BATCH
-from ultraedit.editing.calibrate import measure
-from ultraedit.editing.turn import Listener, TurnEngine
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Calibration, Method
+from ultraedit.methods.calibration import measure
+from ultraedit.methods.closed_form import ClosedForm, Listener, TurnEngine
+from ultraedit.methods.presets import PRESETS
 from ultraedit.methods.ultraedit import UltraEditState
 from ultraedit.model.checkpoint import one_line
 from ultraedit.model.find import Structure, find_structure
@@ -102,6 +103,10 @@ def plan(
 
     Raises ModelError for a structure that cannot be edited and ConfigError for a workload that makes no sense.
     """
+    if not isinstance(method, ClosedForm):
+        raise ConfigError(
+            f'"{method.name}" cannot be planned: only methods in closed form can ({", ".join(_closed())}).'
+        )
     _check(workload)
     memory = LiveBytes()
     with FakeTensorMode(), memory:
@@ -191,7 +196,7 @@ def _late_turn(
     stack: Stack,
     weights: Sequence[EditedWeight],
     calibration: Calibration,
-    method: Method,
+    method: ClosedForm,
     workload: Workload,
     memory: LiveBytes,
 ) -> None:
@@ -237,6 +242,10 @@ def _assign_metrics(memory: LiveBytes, metrics: Sequence[DenseMetric | SketchMet
 
 def _windows(workload: Workload) -> list[list[int]]:
     return [[1] * 128] * max(workload.text_tokens // 128, 1)
+
+
+def _closed() -> list[str]:
+    return [name for name, known in PRESETS.items() if isinstance(known, ClosedForm)]
 
 
 def _check(workload: Workload) -> None:

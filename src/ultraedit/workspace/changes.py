@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from ultraedit import arguments
 from ultraedit.core.solve import Update
 from ultraedit.errors import WorkspaceError
+from ultraedit.methods.closed_form import ClosedForm
+from ultraedit.methods.located import Located
 from ultraedit.workspace import tensors
 from ultraedit.workspace.disk import sha256_file
 from ultraedit.workspace.journal import GENESIS, EditRow, SourceRow, TurnRow
@@ -75,9 +77,14 @@ def subtract(workspace: Workspace, edit: EditRow) -> Change:
     _require_current(workspace, edit)
     store, editor = workspace.store, workspace.editor
     if edit.turn not in store.journal.pairs:
+        why = (
+            f"the low-rank updates of turn {edit.turn} are no longer kept (only those of the last "
+            f"{store.config.undo_window} turns written are, and going back brings none of them back)"
+        )
+        if not isinstance(editor.method, ClosedForm | Located):
+            why = f'"{editor.method.name}" writes no low-rank updates'
         raise WorkspaceError(
-            f"the low-rank pairs of turn {edit.turn} are no longer kept (undo window {store.config.undo_window} "
-            f"turns), so edit #{edit.edit} cannot be subtracted; use replay, which is exact."
+            f"{why}, so edit #{edit.edit} cannot be subtracted; use replay, which is exact."
         )
     path = store.pairs_path(edit.turn)
     turn = store.journal.turns[edit.turn]

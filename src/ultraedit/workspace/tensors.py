@@ -19,9 +19,8 @@ from ultraedit.editing.state import (
     calibration_from_tensors,
     calibration_tensors,
 )
-from ultraedit.editing.turn import Turn
 from ultraedit.errors import WorkspaceError
-from ultraedit.methods.base import Calibration, State
+from ultraedit.methods.base import Calibration, State, Turn
 from ultraedit.methods.paper import PaperState, published_tensors
 from ultraedit.methods.ultraedit import UltraEditState, moments_tensors
 from ultraedit.model.weights import EditedWeight

@@ -16,10 +16,9 @@ from ultraedit.editing.arguments import check_records
 from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.state import EditorState
-from ultraedit.editing.turn import Turn
 from ultraedit.errors import UltraEditError, WorkspaceError
+from ultraedit.methods.base import Turn
 from ultraedit.model.load import load
-from ultraedit.model.weights import shifted
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import method_in
 from ultraedit.workspace.health import Monitor
@@ -327,7 +326,7 @@ class Workspace:
             return None, None, shifts, statistics
         file = store.put(store.state_path(number), lambda p: tensors.save_state(p, state))
         pairs = None
-        if turn is not None and store.config.undo_window:
+        if turn is not None and turn.updates and store.config.undo_window:
             names = [w.name for w in editor.weights]
             pairs = store.put(
                 store.pairs_path(number), lambda p: tensors.save_pairs(p, turn, names)
@@ -364,6 +363,5 @@ class Workspace:
         if name is None:
             yield
             return
-        editor = self.editor
-        with shifted(editor.weights, self.state(self.history.resolve(name)).shifts):
+        with self.editor.as_of(self.state(self.history.resolve(name))):
             yield

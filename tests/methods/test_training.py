@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from ultraedit.baselines.lesson import token_losses, whole_batch
+from ultraedit.methods.training import token_losses, whole_batch
 from ultraedit.model.find import find_structure
 from ultraedit.model.stack import Stack
 

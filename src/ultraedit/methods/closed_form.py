@@ -1,4 +1,4 @@
-"""A turn on a live model: written whole or not at all.
+"""Methods in closed form: their settings, and their turns on a live model.
 
 What happens in which order is `core.turn`; this file is the model's side of it: micro-batches, what is kept from step
 to step, who is left out once it has learned, and what the receipts report.
@@ -7,24 +7,41 @@ to step, who is left out once it has learned, and what the receipts report.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from ultraedit import arguments
 from ultraedit.core.decompose import LinAlgError
+from ultraedit.core.preserve import Preserver
 from ultraedit.core.solve import Update
-from ultraedit.core.turn import write_turn
+from ultraedit.core.turn import Rows, write_turn
+from ultraedit.data.record import Record
 from ultraedit.defaults import MICRO_BATCH
-from ultraedit.editing.prompts import keep_leading
-from ultraedit.errors import NumericalError
-from ultraedit.methods.base import Calibration, Method, Shapes, State
+from ultraedit.errors import ConfigError, NumericalError
+from ultraedit.methods.base import (
+    Calibration,
+    Engine,
+    Ids,
+    LiveModel,
+    Method,
+    Needs,
+    Shapes,
+    State,
+    Turn,
+)
+from ultraedit.methods.calibration import calibrate
+from ultraedit.methods.prompt_tokens import keep_leading
+from ultraedit.methods.scores import answer_scores
 from ultraedit.model.batch import Batch
 from ultraedit.model.stack import Stack
-from ultraedit.model.trace import Trace, TrunkCache, trace
+from ultraedit.model.trace import LossKind, Trace, TrunkCache, trace
 from ultraedit.model.weights import EditedWeight
 
 LEARNED = 0.8
@@ -35,22 +52,98 @@ PREFIX_EVERY = 3
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A written turn."""
+class ClosedForm(Method):
+    """A method that writes a turn by `core.turn`: its settings."""
 
-    owner: Int[Tensor, " n"]
-    """The edit that each row of the updates belongs to."""
-    updates: tuple[Update, ...]
-    """The exact low-rank update of each module, over all refinement steps."""
-    state: State
-    """What the method remembers after it."""
-    probability_before: Float[Tensor, " edits"]
-    probability_after: Float[Tensor, " edits"]
-    learned: Bool[Tensor, " edits"]
-    """Whether all tokens of the answer are the most likely ones."""
-    stops: Bool[Tensor, " edits"]
-    """Whether the end token, where it is edited, is the most likely one behind the answer."""
-    moved: dict[str, float]
+    step: float = 1.0
+    steps: int = 1
+    """Closed-form steps within one turn; the frozen trunk is computed once."""
+    ridge: float = 1.0
+
+    loss: ClassVar[LossKind]
+    """Of a micro-batch: the sum over its answer tokens, or their mean."""
+    rounded: ClassVar[bool]
+    """Updates are cast to the weight's own dtype and added there, in place of an fp32 shift."""
+    micro_batch: ClassVar[int | None]
+    """Rows of a micro-batch, by length, where the result depends on them; None: what runs fastest."""
+    measures_text: ClassVar[bool]
+    """Ordinary text is run through the unedited model before the first edit."""
+
+    @property
+    def metric_weight(self) -> float | None:
+        """Weight of ordinary text in the metric; None where the metric stays the identity."""
+        return None
+
+    @property
+    def edited_prompt_tokens(self) -> int:
+        """Of each prompt, how many of its own tokens are edited with the answer's."""
+        return 0
+
+    def check(self) -> None:
+        arguments.whole(self.steps, "steps", 1)
+        if not self.step > 0 or not self.ridge > 0:
+            raise ConfigError(f"step {self.step} and ridge {self.ridge} must be above 0.")
+
+    @abstractmethod
+    def start(self, shapes: Shapes, calibration: Calibration, device: torch.device) -> TurnState:
+        """The state before the first turn."""
+
+    @abstractmethod
+    def load_state(
+        self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
+    ) -> TurnState:
+        """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
+
+    @abstractmethod
+    def keeps(self) -> str:
+        """In words, what the state holds."""
+
+    @property
+    def needs(self) -> Needs:
+        text = ", and a pass over ordinary text beforehand" if self.metric_weight else ""
+        return Needs(
+            training=f"None: one closed-form solve a step{text}.",
+            subject="No.",
+            memory=f"No edit is kept; {self.keeps()}, whatever the number of edits.",
+        )
+
+    def engine(
+        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
+    ) -> TurnEngine:
+        if calibration is None:
+            calibration = calibrate(live.stack, live.weights, live.tokenizer, text, self)
+        return TurnEngine(
+            live.stack,
+            live.weights,
+            calibration,
+            self,
+            micro_batch=micro_batch,
+            begin=live.encoder.opening,
+        )
+
+
+class TurnState(State):
+    """A state with the verbs of `core.turn.TurnState`, whose equations they are."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def ridge(self) -> float: ...
+
+    @abstractmethod
+    def observe(self, rows: Sequence[Rows]) -> TurnState: ...
+
+    @abstractmethod
+    def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]: ...
+
+    def metric(self, module: int) -> Preserver | None:
+        return None
+
+    def remember(self, rows: Sequence[Rows]) -> TurnState:
+        return self
 
 
 class Listener:
@@ -64,15 +157,15 @@ class Listener:
         """Told what was computed: "trunk cache" or "keys and gradients"."""
 
 
-class TurnEngine:
-    """Runs turns on one model.  Holds no state between turns: what a method remembers goes in and comes out."""
+class TurnEngine(Engine):
+    """Runs turns of a method in closed form."""
 
     def __init__(
         self,
         stack: Stack,
         weights: Sequence[EditedWeight],
         calibration: Calibration,
-        method: Method,
+        method: ClosedForm,
         *,
         micro_batch: int = MICRO_BATCH,
         trunk_cache_bytes: int = 512 * 2**20,
@@ -87,7 +180,7 @@ class TurnEngine:
         self.stack = stack
         self.weights = tuple(weights)
         self.calibration = calibration
-        self.method = method
+        self.method: ClosedForm = method
         self.micro_batch = micro_batch
         self.trunk_cache_bytes = trunk_cache_bytes
         self.begin = begin
@@ -98,27 +191,23 @@ class TurnEngine:
     def shapes(self) -> Shapes:
         return tuple((w.projection.d_in, w.projection.d_out) for w in self.weights)
 
-    def start(self) -> State:
-        """The method's state before the first turn."""
+    def start(self) -> TurnState:
         return self.method.start(self.shapes, self.calibration, self.weights[0].shift.device)
 
-    def load_state(self, tensors: Mapping[str, Tensor]) -> State:
-        """The method's state from its `state_dict`.  Raises KeyError where a tensor is missing."""
+    def load_state(self, tensors: Mapping[str, Tensor]) -> TurnState:
         return self.method.load_state(tensors, self.shapes, self.calibration)
 
     def run(
         self,
-        pairs: Sequence[tuple[list[int], list[int]]],
+        pairs: Sequence[Ids],
         owners: Sequence[int],
         lengths: Sequence[int],
         state: State,
+        records: Sequence[Record] = (),
+        put_off: bool = False,
     ) -> Turn:
-        """Write one turn into the model.
-
-        `pairs` are (prompt ids, answer ids); `owners[i]` is the edit that pair i belongs to, 0-based; `lengths[e]`
-        is the number of answer tokens of edit e without an end token, over which its probability is reported.
-        Raises NumericalError, with model and state as they were, if anything non-finite turns up.
-        """
+        """Raises NumericalError, with model and state as they were, if anything non-finite turns up."""
+        assert isinstance(state, TurnState)
         work = _LiveTurn(self, pairs)
         try:
             updates, state = write_turn(work, state)
@@ -257,40 +346,6 @@ class _LiveTurn:
             done = learned if rows is None else learned[rows]
             if done.any():
                 self.cache.leave_out(index, done)
-
-
-def answer_scores(
-    traces: Sequence[Trace], owners: Sequence[int], lengths: Sequence[int]
-) -> tuple[Float[Tensor, " edits"], Bool[Tensor, " edits"], Bool[Tensor, " edits"]]:
-    """Of each edit: its whole answer's probability, whether all its tokens are the most likely ones, and whether the
-    end token is behind them (False where it is not edited).
-
-    Where an edit was written in several forms, the first form is the one reported.
-    """
-    probabilities = torch.zeros(len(lengths))
-    learned = torch.zeros(len(lengths), dtype=torch.bool)
-    stops = torch.zeros(len(lengths), dtype=torch.bool)
-    first_pair: dict[int, int] = {}
-    for pair, edit in enumerate(owners):
-        first_pair.setdefault(edit, pair)
-    pair_edit = {pair: edit for edit, pair in first_pair.items()}
-    totals: dict[int, float] = {}
-    counts: dict[int, int] = {}
-    for t in traces:
-        log_probs, hits = t.log_probs.tolist(), t.hits.tolist()
-        for pair, log_prob, hit in zip(t.owner[: len(hits)].tolist(), log_probs, hits, strict=True):
-            edit = pair_edit.get(pair)
-            if edit is None:
-                continue  # another form
-            if counts.get(edit, 0) == lengths[edit]:
-                stops[edit] = hit
-                continue
-            counts[edit] = counts.get(edit, 0) + 1
-            totals[edit] = totals.get(edit, 0.0) + log_prob
-            learned[edit] = hit if counts[edit] == 1 else learned[edit] and hit
-            if counts[edit] == lengths[edit]:
-                probabilities[edit] = math.exp(totals[edit])
-    return probabilities, learned, stops
 
 
 def _require_finite(traces: Sequence[Trace]) -> None:

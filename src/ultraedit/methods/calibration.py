@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import ClassVar, Protocol, runtime_checkable
 
 from transformers import PreTrainedTokenizerBase
 
 from ultraedit.core.preserve import DenseMetric, SketchMetric, identity_metric
-from ultraedit.editing.kept import digest, keep, place, read
 from ultraedit.errors import ConfigError
-from ultraedit.methods.base import Calibration, Method
+from ultraedit.methods.base import Calibration, unmeasured_maps
+from ultraedit.methods.calibration_cache import digest, keep, place, read
 from ultraedit.model.context import context_length
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import text_keys
@@ -25,14 +26,24 @@ WINDOW = 128
 BATCH = 8
 
 
+@runtime_checkable  # so that the tests can check the argument types
+class Measured(Protocol):
+    """What is asked of a method here."""
+
+    measures_text: ClassVar[bool]
+
+    @property
+    def metric_weight(self) -> float | None: ...
+
+
 def calibrate(
     stack: Stack,
     weights: Sequence[EditedWeight],
     tokenizer: PreTrainedTokenizerBase,
     text: str,
-    method: Method,
+    method: Measured,
 ) -> Calibration:
-    """Run `text` through the unedited weights.  The published form needs none of it and skips the run.
+    """Run `text` through the unedited weights, where the method asks for it.
 
     A run that takes long is kept in the user's cache and not repeated.  Raises ConfigError for a text of less than
     two tokens.
@@ -67,11 +78,11 @@ def calibrate(
 
 
 def measure(
-    stack: Stack, weights: Sequence[EditedWeight], windows: Sequence[list[int]], method: Method
+    stack: Stack, weights: Sequence[EditedWeight], windows: Sequence[list[int]], method: Measured
 ) -> Calibration:
     """`calibrate` for tokens.  Keys are put into the metric batch by batch and never held all at once."""
     if not method.measures_text:
-        return Calibration(tuple(1.0 for _ in weights), ())
+        return unmeasured_maps(len(weights))
     tokens = sum(len(w) for w in windows)
     scale = ((method.metric_weight or 0.0) / tokens) ** 0.5
     metrics: list[DenseMetric | SketchMetric] = []

@@ -7,12 +7,15 @@ import torch
 from transformers import PreTrainedModel
 
 import tiny
-from ultraedit.baselines.base import BaselineEditor
-from ultraedit.baselines.registry import BASELINES, choose
+from ultraedit import Editor
+from ultraedit.bench.plan import Row
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation.scorer import ModelScorer
 from ultraedit.evaluation.text import encode_pair
+from ultraedit.methods.alphaedit import AlphaEditEngine
+from ultraedit.methods.located import LocatedEngine
+from ultraedit.methods.presets import BASELINES, method
 from ultraedit.model.find import find_structure
 
 SUBJECTS = ["Vell", "Tasp", "Bram", "Quill", "Sarn", "Kest", "Mord", "Ula"]
@@ -28,22 +31,16 @@ SETTINGS: dict[str, dict[str, float]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def short_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("data.bundled", "baselines.located"):
-        monkeypatch.setattr(f"ultraedit.{module}.anchor_text", lambda: tiny.TEXT)
-
-
 def vivid(dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """Weights large enough for attention to carry something from the subject to the answer."""
     return tiny.llama(dtype, initializer_range=0.3)
 
 
-def make(
-    name: str, model: PreTrainedModel, modules: object = "auto", **more: float
-) -> BaselineEditor:
-    choice = choose(name, SETTINGS[name] | more)
-    return choice.make(model, tiny.tokenizer(), "raw", modules)  # type: ignore[arg-type]
+def make(name: str, model: PreTrainedModel, modules: object = "auto", **more: float) -> Editor:
+    how = method(name, **(SETTINGS[name] | more))
+    return Editor(
+        model, tiny.tokenizer(), preset=how, modules=modules, format="raw", text=tiny.TEXT
+    )  # type: ignore[arg-type]
 
 
 def log_probability(model: PreTrainedModel) -> float:
@@ -62,7 +59,7 @@ def test_it_teaches_its_targets_and_can_be_taken_back(name: str, dtype: torch.dt
     before = log_probability(model)
     baseline = make(name, model, "model.layers.0.mlp.down_proj")
     for low in (0, 4):
-        baseline.edit_turn(RECORDS[low : low + 4])
+        baseline.take_turn(RECORDS[low : low + 4])
     baseline.settle()
     assert log_probability(model) > before + 0.2
     edited = {f"{w.name}.weight" for w in baseline.weights}
@@ -83,7 +80,7 @@ def test_other_families(name: str, family: str) -> None:
     model = tiny.family(family)
     before = log_probability(model)
     baseline = make(name, model)
-    baseline.edit_turn(RECORDS)
+    baseline.take_turn(RECORDS)
     baseline.settle()
     assert log_probability(model) > before + 0.2
 
@@ -92,8 +89,7 @@ def test_other_families(name: str, family: str) -> None:
 @pytest.mark.parametrize("name", ["memit", "alphaedit"])
 def test_the_value_is_reached_over_several_maps(name: str, family: str) -> None:
     """What the last edited block gives at the subject's last token is what was sought there."""
-    from ultraedit.baselines.lesson import whole_batch
-    from ultraedit.baselines.located import Located
+    from ultraedit.methods.training import whole_batch
 
     model = tiny.family(family)
     names = [
@@ -101,16 +97,19 @@ def test_the_value_is_reached_over_several_maps(name: str, family: str) -> None:
     ]
     more = {"null": 1e6} if name == "alphaedit" else {}  # all directions are free
     baseline = make(name, model, names, **more)
-    assert isinstance(baseline, Located)
-    places = [baseline._place(r) for r in RECORDS]
+    engine = baseline.engine
+    assert isinstance(engine, LocatedEngine)
+    pairs = [baseline.encoder.pair(r.prompt, r.target) for r in RECORDS]
+    ending = [baseline.encoder.end_token]
+    places = [engine.place(r, (p, t + ending)) for r, (p, t) in zip(RECORDS, pairs, strict=True)]
     batch, _, _ = whole_batch([p for x in places for p in x.pairs], "cpu")
 
     def there() -> torch.Tensor:
-        return baseline._look(
-            places, batch, baseline.stack.trunk(batch), baseline.weights[0].module
-        )[1]
+        return engine.look(places, batch, baseline.stack.trunk(batch), baseline.weights[0].module)[
+            1
+        ]
 
-    start, wanted = there(), baseline._value(places)
+    start, wanted = there(), engine.value(places)
     baseline.edit_turn(RECORDS)
     assert (wanted - there()).norm() < 0.3 * (wanted - start).norm()
 
@@ -119,7 +118,7 @@ def test_the_value_is_reached_over_several_maps(name: str, family: str) -> None:
 def test_training_is_over_all_edits_and_starts_anew(name: str) -> None:
     model = tiny.llama()
     baseline = make(name, model)
-    baseline.edit_turn(RECORDS)
+    baseline.take_turn(RECORDS)
     baseline.settle()
     once = [w.shift.clone() for w in baseline.weights]
     baseline.settle()
@@ -136,11 +135,12 @@ def test_a_record_without_a_subject_is_refused(name: str) -> None:
 
 
 def test_the_subject_is_found_whatever_its_case_and_tokens() -> None:
-    from ultraedit.baselines.located import Located
 
     baseline = make("memit", tiny.llama(), contexts=1)
-    assert isinstance(baseline, Located)
-    place = baseline._place(Record("The capital of Vell is", "Oruna", subject="vell"))
+    engine = baseline.engine
+    assert isinstance(engine, LocatedEngine)
+    record = Record("The capital of Vell is", "Oruna", subject="vell")
+    place = engine.place(record, baseline.encoder.pair(record.prompt, record.target))
     for (prompt, _), column in zip(place.pairs, place.columns, strict=True):
         said = tiny.tokenizer().decode(prompt[: column + 1], skip_special_tokens=True)
         assert str(said).endswith("The capital of Vell")
@@ -148,12 +148,10 @@ def test_the_subject_is_found_whatever_its_case_and_tokens() -> None:
 
 
 def test_alphaedit_moves_nothing_outside_the_null_space() -> None:
-    from ultraedit.baselines.alphaedit import AlphaEdit
-
     baseline = make("alphaedit", tiny.llama(), null=0.5)
-    assert isinstance(baseline, AlphaEdit)
+    assert isinstance(baseline.engine, AlphaEditEngine)
     baseline.edit_turn(RECORDS)
-    for w, p in zip(baseline.weights, baseline._projectors, strict=True):
+    for w, p in zip(baseline.weights, baseline.engine.projectors, strict=True):
         torch.testing.assert_close(w.shift @ p, w.shift, atol=1e-5, rtol=1e-4)
         rank = round(float(p.trace()))
         assert 0 < rank < p.shape[0]
@@ -181,13 +179,13 @@ def test_retrieval_puts_the_nearest_facts_before_the_question() -> None:
 
 
 def test_each_says_what_it_needs() -> None:
-    for name, (cls, _) in BASELINES.items():
-        assert all(text.endswith(".") for text in cls.needs.as_dict().values()), name
-        assert set(cls.needs.as_dict()) <= set(choose(name, {}).settings())
+    for name, how in BASELINES.items():
+        assert all(text.endswith(".") for text in how.needs.as_dict().values()), name
+        assert set(how.needs.as_dict()) <= set(Row(name, how, None).settings())
 
 
 def test_settings_out_of_range_are_told() -> None:
-    with pytest.raises(ConfigError, match="rate of finetune is 0; it must be above 0"):
-        choose("finetune", {"rate": 0})
+    with pytest.raises(ConfigError, match=r"rate of finetune is 0\.0; it must be above 0"):
+        method("finetune", rate=0.0)
     with pytest.raises(ConfigError, match="null of alphaedit is 1e-30, which leaves no direction"):
         make("alphaedit", tiny.llama(), null=1e-30)

@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ultraedit.methods.base import Ids
 from ultraedit.model.batch import Batch, make_batch
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import score_answers
-
-Ids = tuple[list[int], list[int]]
 
 
 def whole_batch(

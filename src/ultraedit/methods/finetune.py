@@ -1,0 +1,166 @@
+"""Fine-tuning of the edited maps, breadth-first over all edits.
+
+Source: the localised breadth-first fine-tuning of LocFT-BF ("Fine-tuning Done Right in Model Editing", arXiv
+2509.22072): epochs over the whole set of edits in mini-batches, not one edit after another until it is learned.
+Here the maps are those that the presets edit, the loss is summed over an edit's tokens, end token included, and
+the weights have an fp32 master, as with `default`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ultraedit.data.record import Record
+from ultraedit.methods.base import (
+    Calibration,
+    Engine,
+    Ids,
+    LiveModel,
+    Method,
+    Needs,
+    State,
+    Turn,
+    require_positive,
+    take_back,
+    unmeasured_maps,
+)
+from ultraedit.methods.scores import measure
+from ultraedit.methods.training import Lesson, train
+
+
+@dataclass(frozen=True)
+class FineTune(Method):
+    rate: float = 1e-4
+    """Learning rate of Adam."""
+    epochs: int = 25
+    batch: int = 10
+    enough: float = 0.05
+    """Mean loss of an edit at which training ends."""
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(
+            training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
+            subject="No.",
+            memory="All edits so far, and Adam's two moments of the edited maps while it trains.",
+        )
+
+    def check(self) -> None:
+        require_positive(self.name, rate=self.rate, epochs=self.epochs, batch=self.batch)
+
+    def engine(
+        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
+    ) -> FineTuneEngine:
+        return FineTuneEngine(live, self, micro_batch)
+
+
+@dataclass(frozen=True)
+class AllEdits(State):
+    """Every edit so far, as token ids, by prompt: a later edit of a prompt takes the place of the earlier one."""
+
+    pairs: Mapping[tuple[int, ...], Ids]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        lengths = [[len(p), len(t)] for p, t in self.pairs.values()]
+        ids = [i for p, t in self.pairs.values() for i in (*p, *t)]
+        return {
+            "edits.lengths": torch.tensor(lengths, dtype=torch.int64).reshape(-1, 2),
+            "edits.ids": torch.tensor(ids, dtype=torch.int64),
+        }
+
+
+class FineTuneEngine(Engine):
+    """Training begins again from the original weights each time, and can be put off until the model is asked."""
+
+    def __init__(self, live: LiveModel, method: FineTune, micro_batch: int) -> None:
+        self.live = live
+        self.method: FineTune = method
+        self.calibration = unmeasured_maps(len(live.weights))
+        self.micro_batch = micro_batch
+
+    def start(self) -> AllEdits:
+        return AllEdits({})
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> AllEdits:
+        pairs: dict[tuple[int, ...], Ids] = {}
+        ids, at = tensors["edits.ids"].tolist(), 0
+        for prompt, target in tensors["edits.lengths"].tolist():
+            middle, end = at + prompt, at + prompt + target
+            pairs[tuple(ids[at:middle])] = (ids[at:middle], ids[middle:end])
+            at = end
+        return AllEdits(pairs)
+
+    def run(
+        self,
+        pairs: Sequence[Ids],
+        owners: Sequence[int],
+        lengths: Sequence[int],
+        state: State,
+        records: Sequence[Record] = (),
+        put_off: bool = False,
+    ) -> Turn:
+        assert isinstance(state, AllEdits)
+        weights = self.live.weights
+        now = AllEdits(dict(state.pairs) | {tuple(p): (p, t) for p, t in pairs})
+        before, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
+        after, moved = before, {w.name: 0.0 for w in weights}
+        if not put_off:
+            old = [w.shift.clone() for w in weights]
+            self.settle(now)
+            after, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
+            for w, shift in zip(weights, old, strict=True):
+                moved[w.name] = float(torch.linalg.vector_norm(w.shift - shift)) / w.norm
+        owner = torch.empty(0, dtype=torch.int64)
+        return Turn(owner, (), now, before, after, learned, stops, moved)
+
+    def settle(self, state: State) -> None:
+        """Train on all edits, from the original weights on."""
+        assert isinstance(state, AllEdits)
+        weights = self.live.weights
+        old = [w.shift.clone() for w in weights]
+        try:
+            take_back(weights)
+            if state.pairs:
+                self.train(state)
+        except BaseException:
+            for w, shift in zip(weights, old, strict=True):
+                w.set_shift(shift)
+            raise
+
+    def train(self, state: AllEdits) -> None:
+        """From the original weights on."""
+        masters = [w.shift for w in self.live.weights]
+        optimiser = torch.optim.Adam(masters, lr=self.method.rate)
+        live = [w.parameter.requires_grad_(True) for w in self.live.weights]
+
+        def step() -> None:
+            for master, parameter in zip(masters, live, strict=True):
+                assert parameter.grad is not None
+                master.grad, parameter.grad = parameter.grad.float(), None
+            optimiser.step()
+            for w in self.live.weights:
+                w.write()
+
+        try:
+            self.epochs(state, step)
+        finally:
+            for master, parameter in zip(masters, live, strict=True):
+                master.grad = parameter.grad = None
+                parameter.requires_grad_(False)
+
+    def epochs(self, state: AllEdits, step: Callable[[], None]) -> None:
+        """All edits so far, `step` after each backward pass."""
+        train(
+            Lesson(self.live.stack, list(state.pairs.values())),
+            step,
+            epochs=self.method.epochs,
+            batch=self.method.batch,
+            enough=self.method.enough,
+        )
+
+
+PRESETS = {"finetune": FineTune("finetune")}

@@ -1,0 +1,104 @@
+"""LoRA by peft on the edited maps, trained breadth-first like `finetune` and merged before it is asked.
+
+Source: LoRA (arXiv 2106.09685), peft's own layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ultraedit.errors import ConfigError
+from ultraedit.methods.base import Calibration, LiveModel, Needs, require_positive
+from ultraedit.methods.finetune import AllEdits, FineTune, FineTuneEngine
+
+
+@dataclass(frozen=True)
+class Lora(FineTune):
+    rate: float = 1e-3
+    """Learning rate of Adam."""
+    rank: int = 16
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(
+            training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
+            subject="No.",
+            memory="All edits so far, and a pair of rank-`rank` factors a map with Adam's moments while it trains.",
+        )
+
+    def check(self) -> None:
+        super().check()
+        require_positive(self.name, rank=self.rank)
+
+    def engine(
+        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
+    ) -> LoraEngine:
+        try:
+            import peft  # noqa: F401
+        except ImportError as error:
+            raise ConfigError(
+                "the baseline lora needs peft; install it with: pip install 'ultraedit[baselines]'"
+            ) from error
+        return LoraEngine(live, self, micro_batch)
+
+
+class LoraEngine(FineTuneEngine):
+    """The adapters exist while they are trained; what is asked is the model with them merged."""
+
+    def __init__(self, live: LiveModel, method: Lora, micro_batch: int) -> None:
+        super().__init__(live, method, micro_batch)
+        self._rank = method.rank
+
+    def train(self, state: AllEdits) -> None:
+        with self._adapters() as layers:
+            factors = [p for layer in layers for p in _factors(layer)]
+            optimiser = torch.optim.Adam(factors, lr=self.method.rate)
+
+            def step() -> None:
+                optimiser.step()
+                optimiser.zero_grad()
+
+            self.epochs(state, step)
+            with torch.no_grad():
+                shifts = [layer.get_delta_weight("default").float() for layer in layers]  # type: ignore[operator]
+        for w, shift in zip(self.live.weights, shifts, strict=True):
+            w.set_shift(shift)
+
+    @contextmanager
+    def _adapters(self) -> Iterator[list[nn.Module]]:
+        """peft's layers in the place of the edited maps, which come back on any exit."""
+        from peft import LoraConfig, inject_adapter_in_model
+
+        config = LoraConfig(
+            r=self._rank,
+            lora_alpha=self._rank,
+            target_modules=[w.name for w in self.live.weights],
+            fan_in_fan_out=self.live.weights[0].transposed,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            inject_adapter_in_model(config, self.live.model)
+        layers = [self.live.model.get_submodule(w.name) for w in self.live.weights]
+        try:
+            for layer in layers:
+                for factor in _factors(layer):
+                    factor.data = factor.data.float()
+            yield layers
+        finally:
+            for w in self.live.weights:
+                parent, _, leaf = w.name.rpartition(".")
+                setattr(self.live.model.get_submodule(parent), leaf, w.module)
+            del self.live.model.peft_config  # else peft warns of a second adapter next time
+            self.live.model.requires_grad_(False).eval()
+
+
+def _factors(layer: nn.Module) -> list[Tensor]:
+    return [p for name, p in layer.named_parameters() if "lora_" in name]
+
+
+PRESETS = {"lora": Lora("lora")}

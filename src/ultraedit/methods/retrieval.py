@@ -1,0 +1,158 @@
+"""Retrieval: the edits are kept beside the model, and the nearest ones are put into the prompt.
+
+An upper reference, not a rival: the weights do not change, every question costs the tokens of the facts put before
+it, and without the store the model knows nothing new.  Nearness is the cosine of tf-idf vectors over tokens: no second
+model, no setting to tune but how many facts are put in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from ultraedit.data.record import Record
+from ultraedit.methods.base import (
+    Calibration,
+    Engine,
+    Ids,
+    LiveModel,
+    Method,
+    Needs,
+    State,
+    Turn,
+    require_positive,
+    unmeasured_maps,
+)
+from ultraedit.methods.scores import measure
+
+
+@dataclass(frozen=True)
+class Retrieval(Method):
+    nearest: int = 4
+    """Facts put before a question."""
+
+    writes_weights: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(
+            training="None.",
+            subject="No.",
+            memory="All edits so far, as text with an index, and their tokens in every prompt.",
+        )
+
+    def check(self) -> None:
+        require_positive(self.name, nearest=self.nearest)
+
+    def engine(
+        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
+    ) -> RetrievalEngine:
+        return RetrievalEngine(live, self, micro_batch)
+
+
+class RetrievalEngine(Engine):
+    def __init__(self, live: LiveModel, method: Retrieval, micro_batch: int) -> None:
+        self.live = live
+        self.method: Retrieval = method
+        self.calibration = unmeasured_maps(len(live.weights))
+        self.micro_batch = micro_batch
+
+    def start(self) -> Facts:
+        return Facts(self.live.tokenizer, self.method.nearest, {})
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> Facts:
+        text = bytes(tensors["facts.json"].tolist()).decode()
+        return Facts(self.live.tokenizer, self.method.nearest, json.loads(text))
+
+    def run(
+        self,
+        pairs: Sequence[Ids],
+        owners: Sequence[int],
+        lengths: Sequence[int],
+        state: State,
+        records: Sequence[Record] = (),
+        put_off: bool = False,
+    ) -> Turn:
+        assert isinstance(state, Facts)
+        written = [records[e] for e in sorted(set(owners))]
+        facts = dict(state.facts) | {r.prompt.strip(): r.target.strip() for r in written}
+        now = Facts(state.tokenizer, state.nearest, facts)
+        before, _, _ = measure(self.live, pairs, owners, lengths, self.micro_batch)
+        encoder, ending = self.live.encoder, [self.live.encoder.end_token] * self.method.end_token
+        put = [encoder.pair(now.recall(r.prompt), r.target) for r in written]
+        asked = [(prompt, [*target, *ending]) for prompt, target in put]
+        sizes = list(lengths)
+        for edit, (_, target) in zip(sorted(set(owners)), put, strict=True):
+            sizes[edit] = len(target)
+        after, learned, stops = measure(
+            self.live, asked, sorted(set(owners)), sizes, self.micro_batch
+        )
+        still = {w.name: 0.0 for w in self.live.weights}
+        owner = torch.empty(0, dtype=torch.int64)
+        return Turn(owner, (), now, before, after, learned, stops, still)
+
+    def recall(self, prompt: str, state: State) -> str:
+        assert isinstance(state, Facts)
+        return state.recall(prompt)
+
+
+@dataclass(frozen=True)
+class Facts(State):
+    """Every edit so far, as text."""
+
+    tokenizer: PreTrainedTokenizerBase
+    nearest: int
+    facts: Mapping[str, str]
+    """Prompt -> target."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        text = json.dumps(dict(self.facts), ensure_ascii=False).encode()
+        return {"facts.json": torch.tensor(list(text), dtype=torch.uint8)}
+
+    def recall(self, prompt: str) -> str:
+        """The nearest facts as lines of "prompt target", the nearest last, then the question."""
+        lines = [f"{p} {self.facts[p]}" for p in reversed(self._nearest(prompt))]
+        return "\n".join([*lines, prompt])
+
+    @cached_property
+    def _index(self) -> dict[int, list[tuple[str, int]]]:
+        """Token -> (fact, how often it stands there)."""
+        index: dict[int, list[tuple[str, int]]] = defaultdict(list)
+        for fact in self.facts:
+            for token, count in self._tokens(fact).items():
+                index[token].append((fact, count))
+        return index
+
+    def _nearest(self, prompt: str) -> list[str]:
+        """Prompts of the nearest edits, the nearest first; those that share no token are left out."""
+        norms: dict[str, float] = defaultdict(float)
+        scores: dict[str, float] = defaultdict(float)
+        for token, count in self._tokens(prompt).items():
+            found = self._index.get(token, [])
+            for fact, own in found:
+                scores[fact] += count * own * self._weight(len(found))
+        for fact in scores:
+            for token, own in self._tokens(fact).items():
+                norms[fact] += own * own * self._weight(len(self._index[token]))
+        ranked = sorted(scores, key=lambda fact: (-scores[fact] / math.sqrt(norms[fact]), fact))
+        return ranked[: self.nearest]
+
+    def _weight(self, holders: int) -> float:
+        """Square of the inverse document frequency; above 0 even for a token that all facts share."""
+        return math.log(1 + len(self.facts) / holders) ** 2
+
+    def _tokens(self, text: str) -> Counter[int]:
+        ids = self.tokenizer(" " + text.strip(), add_special_tokens=False)["input_ids"]
+        return Counter(ids)  # type: ignore[arg-type]
+
+
+PRESETS = {"retrieval": Retrieval("retrieval")}
