@@ -7,11 +7,11 @@ objects) and
 
 from __future__ import annotations
 
-from ultraedit.building.articles import PLAIN_END
-from ultraedit.building.classes import CODE
-from ultraedit.building.config import BuildConfig
-from ultraedit.building.database import WorkDatabase
-from ultraedit.building.phrases import PLAIN_CLASSES
+from ultraeditbench.articles import PLAIN_END
+from ultraeditbench.classes import CODE
+from ultraeditbench.config import BuildConfig
+from ultraeditbench.database import WorkDatabase
+from ultraeditbench.phrases import PLAIN_CLASSES
 
 _NORM = "' ' || trim(regexp_replace(lower(label), '[^\\p{L}\\p{N}]+', ' ', 'g')) || ' '"
 # Latin letters, digits, marks, punctuation, signs and blanks, with at least one letter or digit

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 
-from ultraedit.building.classes import CODE
-from ultraedit.building.config import BuildConfig
-from ultraedit.building.database import WorkDatabase
-from ultraedit.building.relations import templates
+from ultraeditbench.classes import CODE
+from ultraeditbench.config import BuildConfig
+from ultraeditbench.database import WorkDatabase
+from ultraeditbench.relations import templates
 
 PROBE_PERCENT = 10
 SPLITS = ("train", "dev", "eval")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ultraedit.building.articles import is_sentence_case, takes_article
+from ultraeditbench.articles import is_sentence_case, takes_article
 
 PLAIN_CLASSES = frozenset({"substance", "disease", "taxon", "language", "year", "number"})
 _AT = re.compile(r"^[a-z ]+ at the \d")

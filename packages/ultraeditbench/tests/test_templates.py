@@ -6,9 +6,8 @@ import re
 
 import duckdb
 import pytest
-
-from ultraedit.building.classes import CODE
-from ultraedit.building.relations import Relation, from_label, resolve, templates
+from ultraeditbench.classes import CODE
+from ultraeditbench.relations import Relation, from_label, resolve, templates
 
 WORDED = [relation for relation in templates()[0].values() if relation.skip is None]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from ultraedit.building.callings import DESCRIBED, TEAM, river_takes_article, team_takes_article
-from ultraedit.building.taxa import taxon_takes_article
+from ultraeditbench.callings import DESCRIBED, TEAM, river_takes_article, team_takes_article
+from ultraeditbench.taxa import taxon_takes_article
 
 _ARTICLE = re.compile(
     r"^(?!(?:Los Angeles|Las Vegas|El Paso|Los Alamos) )"

@@ -12,10 +12,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from ultraedit.building.chunk import Chunk, ChunkDone, write_chunk
-from ultraedit.building.compose import Composer
-from ultraedit.building.relations import Relation
 from ultraedit.errors import DataError
+from ultraeditbench.chunk import Chunk, ChunkDone, write_chunk
+from ultraeditbench.compose import Composer
+from ultraeditbench.relations import Relation
 
 
 def _serve(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests_graph import write_jsonl
+from ultraeditbench.sources import read, sniff
+from ultraeditbench.statements import Label, Triple
 
-from ultraedit.building.sources import Label, Triple, read, sniff
 from ultraedit.errors import DataError
 
 

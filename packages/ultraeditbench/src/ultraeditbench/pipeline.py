@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ultraedit.building import choose, gates, ingest
-from ultraedit.building.card import write_card
-from ultraedit.building.config import BuildConfig
-from ultraedit.building.database import WorkDatabase
-from ultraedit.building.output import write_published
-from ultraedit.building.rewrite import Rewriter
-from ultraedit.building.tally import Tally
-from ultraedit.building.write import write_shards
 from ultraedit.errors import DataError
 from ultraedit.writable import refuse_unwritable
+from ultraeditbench import choose, gates, ingest
+from ultraeditbench.card import write_card
+from ultraeditbench.config import BuildConfig
+from ultraeditbench.database import WorkDatabase
+from ultraeditbench.output import write_published
+from ultraeditbench.rewrite import Rewriter
+from ultraeditbench.tally import Tally
+from ultraeditbench.write import write_shards
 
 WORK = ".build"
 """Folder inside the output folder that holds an unfinished build."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ultraedit.building.compose import SPLITS, Composer, Draft, PlanRow
-from ultraedit.building.output import ShardWriter
-from ultraedit.building.rewrite import Rewriter
-from ultraedit.building.tally import Tally
+from ultraeditbench.compose import SPLITS, Composer, Draft, PlanRow
+from ultraeditbench.output import ShardWriter
+from ultraeditbench.rewrite import Rewriter
+from ultraeditbench.tally import Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa

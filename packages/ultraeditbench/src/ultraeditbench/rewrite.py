@@ -21,10 +21,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from ultraedit.building.compose import Draft
-from ultraedit.building.phrases import holds
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.quiet import no_progress_bars
+from ultraeditbench.compose import Draft
+from ultraeditbench.phrases import holds
 
 _ORDER = (
     "Reword the question below as one natural English question with the same meaning. "

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ultraedit.building.config import BuildConfig
 from ultraedit.errors import ConfigError, DataError
+from ultraeditbench.config import BuildConfig
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,6 +1,6 @@
 """The UltraEditBench builder: triples in, a checked editing data set out."""
 
-from ultraedit.building.config import BuildConfig
-from ultraedit.building.pipeline import BuildResult, Progress, build
+from ultraeditbench.config import BuildConfig
+from ultraeditbench.pipeline import BuildResult, Progress, build
 
 __all__ = ["BuildConfig", "BuildResult", "Progress", "build"]

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ultraedit.building import BuildConfig, BuildResult, build
+from ultraeditbench import BuildConfig, BuildResult, build
 
 FIRST = ("Anka", "Boro", "Cilla", "Dov", "Esme", "Falk", "Gita", "Hugo", "Ivo", "Jana")
 LAST = ("Marlow", "Tenning", "Ostrava", "Quill", "Rademaker", "Sorrel", "Umber", "Vance")

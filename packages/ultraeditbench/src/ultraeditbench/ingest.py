@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ultraedit.building.classes import CODE, class_of_kind
-from ultraedit.building.database import WorkDatabase
-from ultraedit.building.relations import Relation, resolve
-from ultraedit.building.sources import Label, Source, Triple, read, reading, sniff
 from ultraedit.errors import DataError
+from ultraeditbench.classes import CODE, class_of_kind
+from ultraeditbench.database import WorkDatabase
+from ultraeditbench.relations import Relation, resolve
+from ultraeditbench.sources import Source, read, reading, sniff
+from ultraeditbench.statements import Label, Triple
 
 _BATCH = 100_000
 DOMINANCE = 10

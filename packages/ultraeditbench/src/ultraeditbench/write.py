@@ -14,16 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ultraedit.building.chunk import Chunk, ChunkDone, write_chunk
-from ultraedit.building.compose import Composer, PlanRow
-from ultraedit.building.config import BuildConfig
-from ultraedit.building.database import WorkDatabase
-from ultraedit.building.output import replacing
-from ultraedit.building.relations import Relation, resolve
-from ultraedit.building.rewrite import Rewriter
-from ultraedit.building.tally import Tally
-from ultraedit.building.workers import Workers
 from ultraedit.errors import DataError
+from ultraeditbench.chunk import Chunk, ChunkDone, write_chunk
+from ultraeditbench.compose import Composer, PlanRow
+from ultraeditbench.config import BuildConfig
+from ultraeditbench.database import WorkDatabase
+from ultraeditbench.output import replacing
+from ultraeditbench.relations import Relation, resolve
+from ultraeditbench.rewrite import Rewriter
+from ultraeditbench.tally import Tally
+from ultraeditbench.workers import Workers
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,11 +9,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from ultraedit.building.compose import SPLITS
-from ultraedit.building.config import BuildConfig
-from ultraedit.building.output import replacing
-from ultraedit.building.relations import templates
-from ultraedit.building.tally import Tally
+from ultraeditbench.compose import SPLITS
+from ultraeditbench.config import BuildConfig
+from ultraeditbench.output import replacing
+from ultraeditbench.relations import templates
+from ultraeditbench.tally import Tally
 
 _KINDS = {
     "new": "new (the target is the object of the fact, as the graph has it)",

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ultraedit.building.articles import is_dated
-from ultraedit.building.classes import CLASSES
-from ultraedit.building.phrases import PLURAL_VERBS, fill, mention, persona, words
-from ultraedit.building.relations import Relation
+from ultraeditbench.articles import is_dated
+from ultraeditbench.classes import CLASSES
+from ultraeditbench.phrases import PLURAL_VERBS, fill, mention, persona, words
+from ultraeditbench.relations import Relation
 
 SPLITS = ("train", "dev", "eval")
 

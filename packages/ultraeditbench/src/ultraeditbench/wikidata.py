@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ultraedit.building.relations import templates
-from ultraedit.building.sources import Label, Triple, open_text
 from ultraedit.errors import DataError
+from ultraeditbench.relations import templates
+from ultraeditbench.statements import Label, Triple, open_text
 
 _START = "P580"
 

@@ -8,10 +8,7 @@ is not read here is a large headerless table of ids, which `ingest` hands to Duc
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
-import io
 import itertools
 import json
 import re
@@ -20,29 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ultraedit.errors import DataError
-
-
-class Triple(NamedTuple):
-    """One statement.  Ids and labels may be missing, never both of one end."""
-
-    subject_id: str | None
-    subject: str | None
-    relation: str
-    object_id: str | None
-    object: str | None
-    start: str | None = None
-    """Year or date from which the statement holds, where the input says so."""
-
-
-class Label(NamedTuple):
-    """The name of an entity or of a property."""
-
-    id: str
-    label: str
-
+from ultraeditbench.statements import Label, Triple, open_text
+from ultraeditbench.wikidata import read_dump
 
 Form = Literal[
     "rows", "kamel", "kgconv", "label-map", "property-map", "alias-lines", "id-table", "text-table",
@@ -72,23 +51,6 @@ class Source:
     path: Path
     form: Form
     container: Literal["json-lines", "table", "parquet", "json", "lines"]
-
-
-def open_text(path: Path) -> IO[str]:
-    """The file as UTF-8 text, unpacked where its first bytes say gzip or bzip2.
-
-    Raises `DataError` when it cannot be opened.
-    """
-    try:
-        with path.open("rb") as file:
-            magic = file.read(3)
-        if magic[:2] == b"\x1f\x8b":
-            return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8")
-        if magic == b"BZh":
-            return io.TextIOWrapper(bz2.open(path, "rb"), encoding="utf-8")
-        return path.open(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
 
 
 def _columns(names: list[str]) -> dict[str, str] | None:
@@ -317,8 +279,6 @@ def read(source: Source) -> Iterator[Triple | Label]:
 def _items(source: Source) -> Iterator[Triple | Label]:
     path = source.path
     if source.form == "wikidata-dump":
-        from ultraedit.building.wikidata import read_dump
-
         yield from read_dump(path)
     elif source.form in ("alias-lines", "label-map", "property-map"):
         yield from _labels(source)

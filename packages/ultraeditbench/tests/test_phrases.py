@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import duckdb
 import pytest
-
-from ultraedit.building.articles import PLAIN_END
-from ultraedit.building.classes import CLASSES, CODE, class_of_kind
-from ultraedit.building.gates import COMMON
-from ultraedit.building.phrases import fill, holds, is_common, mention, persona
+from ultraeditbench.articles import PLAIN_END
+from ultraeditbench.classes import CLASSES, CODE, class_of_kind
+from ultraeditbench.gates import COMMON
+from ultraeditbench.phrases import fill, holds, is_common, mention, persona
 
 
 @pytest.mark.parametrize(

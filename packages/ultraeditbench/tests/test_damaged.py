@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ultraeditbench import BuildConfig, build
+from ultraeditbench.database import WorkDatabase
+from ultraeditbench.ingest import load
+from ultraeditbench.sources import read, sniff
 
-from ultraedit.building import BuildConfig, build
-from ultraedit.building.database import WorkDatabase
-from ultraedit.building.ingest import load
-from ultraedit.building.sources import read, sniff
 from ultraedit.errors import ConfigError, DataError, UltraEditError
 
 

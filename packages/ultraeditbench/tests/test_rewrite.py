@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from tests_graph import Silent, write_tsv
+from ultraeditbench import BuildConfig, build
+from ultraeditbench.rewrite import LocalModel, Rewriter, ServerModel
 
-from ultraedit.building import BuildConfig, build
-from ultraedit.building.rewrite import LocalModel, Rewriter, ServerModel
 from ultraedit.errors import ConfigError, DataError
 
 

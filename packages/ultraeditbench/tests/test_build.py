@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from tests_graph import Silent, load, make, people, triples, write_jsonl, write_tsv
+from ultraeditbench import BuildConfig, BuildResult, build, pipeline
+from ultraeditbench.phrases import holds
+from ultraeditbench.relations import templates
 
-from ultraedit.building import BuildConfig, BuildResult, build, pipeline
-from ultraedit.building.phrases import holds
-from ultraedit.building.relations import templates
 from ultraedit.errors import ConfigError, DataError
 
 
@@ -215,7 +215,7 @@ def test_an_update_follows_the_dates(tmp_path: Path) -> None:
 def test_two_processes_write_the_same_bytes(
     graph: Path, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ultraedit.building.write.CHUNK", 40)
+    monkeypatch.setattr("ultraeditbench.write.CHUNK", 40)
     one, two = tmp_path / "one", tmp_path / "two"
     made = make(one, graph, conflicts=0.5, size=size)
     assert len(list(one.glob("data/train-*.parquet"))) > 2
@@ -236,7 +236,7 @@ def test_two_processes_write_the_same_bytes(
 def test_an_error_in_a_writing_process_ends_the_build(
     graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ultraedit.building.write.CHUNK", 40)
+    monkeypatch.setattr("ultraeditbench.write.CHUNK", 40)
     # a file where a shard should go
     (tmp_path / "out").mkdir()
     config = BuildConfig((graph,), tmp_path / "out", dev=0.2, eval=0.2, memory="300MB", threads=2)
@@ -259,7 +259,7 @@ def test_a_stopped_build_goes_on(
     graph: Path, tmp_path: Path, stop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    monkeypatch.setattr("ultraedit.building.write.CHUNK", 40)
+    monkeypatch.setattr("ultraeditbench.write.CHUNK", 40)
     make(whole, graph)
 
     class Killed(BaseException):
@@ -272,7 +272,7 @@ def test_a_stopped_build_goes_on(
         if stop == "identify":
             patch.setattr(pipeline.gates, "gate", kill)
         else:
-            from ultraedit.building.tally import Tally
+            from ultraeditbench.tally import Tally
 
             add, added = Tally.add, []
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ultraedit.building.classes import CODE
 from ultraedit.errors import DataError
+from ultraeditbench.classes import CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def templates() -> tuple[dict[str, Relation], dict[str, str]]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     relations: dict[str, Relation] = {}
     by_label: dict[str, str] = {}
-    folder = files("ultraedit.building") / "templates"
+    folder = files("ultraeditbench") / "templates"
     for path in sorted(folder.iterdir(), key=lambda p: p.name):
         if not path.name.endswith(".yaml"):
             continue
