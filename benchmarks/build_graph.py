@@ -19,6 +19,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+
 from ultraeditbench.relations import templates
 
 ENTITIES, TRIPLES, RELATIONS = 5_000_000, 20_000_000, 822

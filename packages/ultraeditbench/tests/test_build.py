@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests_graph import Silent, load, make, people, triples, write_jsonl, write_tsv
+from ultraedit.errors import ConfigError, DataError
 from ultraeditbench import BuildConfig, BuildResult, build, pipeline
 from ultraeditbench.phrases import holds
 from ultraeditbench.relations import templates
-
-from ultraedit.errors import ConfigError, DataError
 
 
 def digest(out: Path) -> str:

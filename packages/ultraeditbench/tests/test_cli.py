@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests_graph import triples, write_tsv
 
+from tests_graph import triples, write_tsv
 from ultraedit.cli.app import main
 
 

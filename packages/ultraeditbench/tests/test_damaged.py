@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from ultraedit.errors import ConfigError, DataError, UltraEditError
 from ultraeditbench import BuildConfig, build
 from ultraeditbench.database import WorkDatabase
 from ultraeditbench.ingest import load
 from ultraeditbench.sources import read, sniff
-
-from ultraedit.errors import ConfigError, DataError, UltraEditError
 
 
 def jsonl(*rows: object) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 import pytest
+
 from ultraeditbench.articles import PLAIN_END
 from ultraeditbench.classes import CLASSES, CODE, class_of_kind
 from ultraeditbench.gates import COMMON

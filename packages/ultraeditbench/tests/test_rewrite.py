@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+
 from tests_graph import Silent, write_tsv
+from ultraedit.errors import ConfigError, DataError
 from ultraeditbench import BuildConfig, build
 from ultraeditbench.rewrite import LocalModel, Rewriter, ServerModel
-
-from ultraedit.errors import ConfigError, DataError
 
 
 class _Stub(BaseHTTPRequestHandler):

@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests_graph import write_jsonl
+from ultraedit.errors import DataError
 from ultraeditbench.sources import read, sniff
 from ultraeditbench.statements import Label, Triple
-
-from ultraedit.errors import DataError
 
 
 def rows(path: Path) -> list[Triple | Label]:

@@ -6,6 +6,7 @@ import re
 
 import duckdb
 import pytest
+
 from ultraeditbench.classes import CODE
 from ultraeditbench.relations import Relation, from_label, resolve, templates
 

@@ -43,6 +43,8 @@ class BaselineEditor(ABC):
     """Edits the model passed in.  `edit_turn` takes a turn; `settle` is called before anything is scored."""
 
     needs: ClassVar[Needs]
+    extra: ClassVar[str | None] = None
+    """The extra of pyproject.toml that it needs."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.baselines.base import Needs, require_positive
 from ultraedit.baselines.finetune import FineTune, FineTuneSettings
-from ultraedit.errors import ConfigError
+from ultraedit.extras import require
 from ultraedit.model.text import Form
 
 
@@ -38,6 +38,7 @@ class LoraSettings:
 class Lora(FineTune):
     """The adapters exist while they are trained; what is asked is the model with them merged."""
 
+    extra = "baselines"
     needs = Needs(
         training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
         subject="No.",
@@ -52,12 +53,7 @@ class Lora(FineTune):
         modules: str | Sequence[str],
         settings: LoraSettings,
     ) -> None:
-        try:
-            import peft  # noqa: F401
-        except ImportError as error:
-            raise ConfigError(
-                "the baseline lora needs peft; install it with: pip install 'ultraedit[baselines]'"
-            ) from error
+        require("the baseline lora", self.extra)
         shared = FineTuneSettings(
             settings.rate, settings.epochs, settings.batch, settings.enough, settings.end_token
         )

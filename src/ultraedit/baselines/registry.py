@@ -15,6 +15,7 @@ from ultraedit.baselines.lora import Lora, LoraSettings
 from ultraedit.baselines.memit import Memit, MemitSettings
 from ultraedit.baselines.retrieval import Retrieval, RetrievalSettings
 from ultraedit.errors import ConfigError
+from ultraedit.extras import require
 from ultraedit.model.text import Form
 
 # name -> the class and its settings; the class takes (model, tokenizer, form, modules, settings)
@@ -42,6 +43,12 @@ class BaselineChoice:
         modules: str | Sequence[str],
     ) -> BaselineEditor:
         return BASELINES[self.name][0](model, tokenizer, form, modules, self.options)
+
+    def require_extra(self) -> None:
+        """Raise ConfigError where a package that it needs is not installed."""
+        extra = BASELINES[self.name][0].extra
+        if extra is not None:
+            require(f"the baseline {self.name}", extra)
 
     def settings(self) -> dict[str, object]:
         """Name, settings and needs, for the result file."""

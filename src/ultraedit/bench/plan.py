@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ultraedit.baselines.registry import BaselineChoice, choose, defaults
 from ultraedit.errors import ConfigError
+from ultraedit.extras import require
 from ultraedit.methods.base import Method
 from ultraedit.methods.paper import Paper
 from ultraedit.methods.presets import method
@@ -131,6 +132,15 @@ def _value(
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
         raise ConfigError(f"{where}: {key} is '{value}', which is not {wanted}.") from None
+
+
+def require_extras(rows: Sequence[Row], tasks: Mapping[str, object]) -> None:
+    """Raise ConfigError where a row or an ability task needs a package that is not installed."""
+    for row in rows:
+        if isinstance(row.method, BaselineChoice):
+            row.method.require_extra()
+    if tasks:
+        require("general ability", "ability")
 
 
 def needs(method: Method) -> dict[str, str]:

@@ -114,7 +114,7 @@ def build(
     config: ConfigOption = None,
 ) -> None:
     """Build an editing benchmark from triples: questions, rephrases, probes, a card."""
-    require("ultraedit build", "build")
+    require("`ultraedit build`", "build")
     from ultraeditbench import BuildConfig
     from ultraeditbench import build as run
 
