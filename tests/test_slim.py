@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tiny
+from ultraedit.cli.app import main
 from ultraedit.extras import EXTRAS, require
 
 ROOT = Path(__file__).parents[1]
@@ -115,6 +116,34 @@ def test_the_builder_is_found_in_a_clone(seen: dict[str, Any]) -> None:
     said = seen["shell"]["build"]["err"]
     (folder,) = re.findall(r"in a clone: pip install --editable (\S+)", said)
     assert (ROOT / folder / "pyproject.toml").is_file()
+
+
+def test_build_without_its_package(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ultraeditbench", None)
+    with pytest.raises(SystemExit) as left:
+        main(["build", "--triples", str(folder / "facts.jsonl"), "--out", str(folder / "built")])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: `ultraedit build` needs the package `ultraeditbench`; install it with: pip install "
+        "'ultraedit[build]', or in a clone: pip install --editable packages/ultraeditbench\n"
+    )
+    assert not (folder / "built").exists()
+
+
+def test_a_baseline_without_its_package_is_refused_before_the_model_is_loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    data, out = folder / "facts.jsonl", folder / "bench"
+    with pytest.raises(SystemExit) as left:
+        main(
+            ["bench", "no-such-model", "--data", str(data), "--baseline", "lora", "--out", str(out)]
+        )
+    assert left.value.code == 2
+    assert "the baseline lora needs the package `peft`" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_refusal_leaves_nothing_behind(folder: Path, seen: dict[str, Any]) -> None:
