@@ -10,9 +10,11 @@ import io
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
+from importlib.metadata import Distribution
 from pathlib import Path
+from typing import Any
 
 from ultraedit.extras import EXTRAS
 
@@ -22,7 +24,12 @@ HIDDEN = {name for names in EXTRAS.values() for name in names} | {"rouge_score",
 class Without:
     """Finds what the environment holds, but for the hidden packages: they are as if never installed."""
 
-    find_distributions = PathFinder.find_distributions
+    @staticmethod
+    def find_distributions(*context: Any) -> Iterator[Distribution]:
+        """Nor is ultraedit itself installed: a clone on the path has no metadata."""
+        for found in PathFinder.find_distributions(*context):
+            if found.metadata["Name"] != "ultraedit":
+                yield found
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> object:

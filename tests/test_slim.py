@@ -88,7 +88,7 @@ def test_what_was_written_is_there(folder: Path, seen: dict[str, Any]) -> None:
     [
         (
             "bench",
-            "a benchmark needs the packages `jinja2` and `matplotlib` and `pyarrow`",
+            "a benchmark needs the packages `jinja2`, `matplotlib` and `pyarrow`",
             "bench",
         ),
         ("study", "a study needs", "bench"),
@@ -99,7 +99,11 @@ def test_what_was_written_is_there(folder: Path, seen: dict[str, Any]) -> None:
         ("workspace of parquet", "facts.parquet' needs", "parquet"),
         ("export of parquet", "facts.parquet' needs", "parquet"),
         ("validate of parquet", "facts.parquet' needs", "parquet"),
-        ("build", "`ultraedit build` needs the packages `ultraeditbench` and `duckdb`", "build"),
+        (
+            "build",
+            "`ultraedit build` needs the packages `ultraeditbench`, `duckdb` and `pyarrow`",
+            "build",
+        ),
     ],
 )
 def test_what_needs_an_extra_says_so(

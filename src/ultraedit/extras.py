@@ -28,7 +28,8 @@ def require(what: str, extra: str, error: type[UltraEditError] = ConfigError) ->
     missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
     if not missing:
         return
-    names = " and ".join(f"`{name}`" for name in missing)
+    *rest, last = (f"`{name}`" for name in missing)
+    names = f"{', '.join(rest)} and {last}" if rest else last
     one = len(missing) == 1
     folders = [FOLDERS[name] for name in missing if name in FOLDERS]
     clone = f", or in a clone: pip install --editable {folders[0]}" if folders else ""

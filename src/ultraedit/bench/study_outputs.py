@@ -38,7 +38,7 @@ MARKERS = "os^Dvp"
 
 def write_study(out: Path, study: Study) -> None:
     """`table.csv`, `table.md`, and a plot of each part as PNG and SVG.  Raises ConfigError without matplotlib."""
-    require("the tables and plots of a study", "bench")
+    require("a study", "bench")
     parts = [("development", study.development)]
     if study.report is not None:
         parts.append(("report", study.report))
