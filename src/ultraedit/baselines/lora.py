@@ -53,7 +53,7 @@ class Lora(FineTune):
         modules: str | Sequence[str],
         settings: LoraSettings,
     ) -> None:
-        require("the baseline lora", self.extra)
+        require("the baseline lora", "baselines")
         shared = FineTuneSettings(
             settings.rate, settings.epochs, settings.batch, settings.enough, settings.end_token
         )
