@@ -48,8 +48,9 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(PIP) --editable ".[dev]"
+# The builder comes from its folder and never from an index: both packages are named in one call.
+$(VENV)/dev.stamp: $(VENV)/run.stamp packages/ultraeditbench/pyproject.toml
+	$(PIP) --editable ".[dev]" --editable packages/ultraeditbench
 	touch $@
 
 $(VENV)/docs.stamp: $(VENV)/run.stamp

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ultraedit.building.relations import templates
+from ultraeditbench.relations import templates
 
 ENTITIES, TRIPLES, RELATIONS = 5_000_000, 20_000_000, 822
 SHARES = {

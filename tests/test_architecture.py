@@ -5,13 +5,18 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+import ultraedit
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "ultraedit"
+BUILDER = ROOT / "packages" / "ultraeditbench" / "src" / "ultraeditbench"
 MAX_ENTRY_LINES = 100
 
 # folder -> folders of this package it may import, besides itself and the modules at the top
@@ -19,7 +24,6 @@ ALLOWED: dict[str, set[str]] = {
     "core": set(),
     "data": set(),
     "model": {"core"},
-    "building": {"data"},
     "methods": {"core", "data", "model"},
     "evaluation": {"core", "data", "model"},
     "editing": {"core", "data", "model", "methods"},
@@ -30,6 +34,9 @@ ALLOWED: dict[str, set[str]] = {
 }
 CORE_LIBRARIES = {"torch", "jaxtyping"}
 HEAVY = {"torch", "transformers", "pyarrow", "datasets", "duckdb", "matplotlib", "lm_eval", "peft"}
+BUILDER_IMPORTS = {"ultraedit.errors", "ultraedit.quiet", "ultraedit.writable"}
+BUILDER_FRONT = "cli/build.py"
+"""The only file of the editor that imports the builder, and only inside a function."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -89,6 +96,56 @@ def test_every_folder_has_a_rule() -> None:
 def test_entry_points_are_short(name: str) -> None:
     lines = len((PACKAGE / name).read_text(encoding="utf-8").splitlines())
     assert lines <= MAX_ENTRY_LINES, f"{name} has {lines} lines"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_the_builder_is_imported_by_its_verb_alone(file: Path) -> None:
+    named = [n for n in imports_of(file) if n.split(".")[0] == "ultraeditbench"]
+    if file != PACKAGE / BUILDER_FRONT:
+        assert named == []
+        return
+    assert named
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    types = [
+        n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"
+    ]
+    inside = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    for node in set(tree.body) - {*types, *inside}:
+        assert "ultraeditbench" not in ast.unparse(node)
+
+
+@pytest.mark.parametrize("file", sorted(BUILDER.rglob("*.py")), ids=lambda f: f.name)
+def test_the_builder_imports_little_of_the_editor(file: Path) -> None:
+    for name in imports_of(file):
+        if name.split(".")[0] == "ultraedit":
+            assert ".".join(name.split(".")[:2]) in BUILDER_IMPORTS, f"{file} imports {name}"
+
+
+def test_the_builder_has_no_circle_of_imports() -> None:
+    modules = {f.stem: f for f in BUILDER.glob("*.py")}
+    needs = {
+        stem: {
+            part
+            for name in imports_of(file)
+            if name.split(".")[0] == "ultraeditbench"
+            for part in name.split(".")[1:2]
+            if part in modules
+        }
+        for stem, file in modules.items()
+    }
+    assert needs["sources"] >= {"wikidata", "statements"}  # inside functions too
+    TopologicalSorter(needs).prepare()  # raises CycleError
+
+
+def test_the_versions_go_together() -> None:
+    """The builder asks for the editor that it was tested with, and the extra for this builder."""
+    editor, builder = (
+        tomllib.loads((place / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        for place in (ROOT, ROOT / "packages" / "ultraeditbench")
+    )
+    assert editor["version"] == builder["version"] == ultraedit.__version__
+    assert f"ultraedit=={editor['version']}" in builder["dependencies"]
+    assert f"ultraeditbench=={builder['version']}" in editor["optional-dependencies"]["build"]
 
 
 def test_importing_the_package_is_light() -> None:

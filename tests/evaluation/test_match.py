@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 
 from ultraedit.evaluation import match
 
@@ -41,6 +44,21 @@ def test_repetition():
     assert match.repetition([1, 2]) == 0
     assert match.repetition([1, 2, 3, 4, 5]) == 0
     assert match.repetition([7] * 12) == pytest.approx(0.9)
+
+
+WORDS = st.lists(
+    st.sampled_from(["a", "A", "b", "c3", "don't", "é", "中", "-", "\n", "", "İ"]), max_size=12
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    said=WORDS.map(" ".join) | st.text(max_size=30),
+    wanted=WORDS.map(" ".join) | st.text(max_size=30),
+)
+def test_rouge_is_that_of_the_package_rouge_score(said, wanted):
+    theirs = RougeScorer(["rougeL"], use_stemmer=False).score(wanted, said)["rougeL"].fmeasure
+    assert match.rouge_l(said, wanted) == theirs
 
 
 def test_rouge_is_the_library_figure():

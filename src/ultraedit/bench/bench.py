@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.plan import Row, checkpoint_times, parse_rows, parse_tasks
+from ultraedit.bench.plan import (
+    Row,
+    checkpoint_times,
+    parse_rows,
+    parse_tasks,
+    require_extras,
+)
 from ultraedit.bench.run import Setting, make_editor, run_once
 from ultraedit.bench.store import Store, TurnPoint
 from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
+from ultraedit.data.read import read_records
 from ultraedit.errors import ConfigError
+from ultraedit.extras import require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -133,10 +141,13 @@ def run_bench(
 
     rows = config.rows()
     tasks = parse_tasks(config.ability)
+    read_records(config.data)  # refuses at once what cannot be read at all
     digest = source_digest(config.data)
     finished = check(out, config.as_dict(), digest, overwrite)
     if finished is not None:
         return finished
+    require("a benchmark", "bench")
+    require_extras(rows, tasks)
     observer.stage("loading the model")
     model, tokenizer = load(
         config.model,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ultraedit.errors import ConfigError
+from ultraedit.extras import require
 from ultraedit.methods.base import Method
 from ultraedit.methods.closed_form import ClosedForm
 from ultraedit.methods.paper import Paper
@@ -143,6 +144,15 @@ def _value(
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
         raise ConfigError(f"{where}: {key} is '{value}', which is not {wanted}.") from None
+
+
+def require_extras(rows: Sequence[Row], tasks: Mapping[str, object]) -> None:
+    """Raise ConfigError where a row or an ability task needs a package that is not installed."""
+    for row in rows:
+        if row.method.extra is not None:
+            require(f"the baseline {row.method.name}", row.method.extra)
+    if tasks:
+        require("general ability", "ability")
 
 
 def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:

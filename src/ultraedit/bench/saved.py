@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from ultraedit.bench.bench import DRIFT_WINDOW, drift
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.plan import parse_tasks
+from ultraedit.bench.plan import parse_tasks, require_extras
 from ultraedit.bench.stream import open_stream, source_digest
+from ultraedit.data.read import read_records
+from ultraedit.extras import require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -74,12 +76,15 @@ def run_eval(
     from ultraedit.model.context import context_length
 
     tasks = parse_tasks(config.ability)
+    read_records(source)  # refuses at once what cannot be read at all
     digest = source_digest(source)
     name = "journal" if config.data is None else config.data
     if out is not None:
         finished = check(out, config.as_dict(), digest, overwrite)
         if finished is not None:
             return finished
+        require("an evaluation with --out", "bench")
+    require_extras((), tasks)
     stage("loading the base model")
     with pair.base() as (model, tokenizer):
         form = _form(config, pair, tokenizer)

@@ -21,6 +21,7 @@ from ultraedit.data.forms.plain import plain_row
 from ultraedit.data.read import read_records
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
+from ultraedit.extras import require
 from ultraedit.writable import refuse_unwritable
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def run_study(
 ) -> Study:
     """Run what is not done yet.  Raises ConfigError and DataError as `run_bench` does."""
     started = time.monotonic()
+    require("a study", "bench")
     if out.is_file():
         raise ConfigError(f"'{out}' is a file; name a folder with --out.")
     refuse_unwritable(out / "development.jsonl")

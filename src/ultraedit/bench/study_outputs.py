@@ -11,6 +11,7 @@ from ultraedit.bench.study import HARM, Study
 from ultraedit.evaluation.files import replacing, write_text
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.lines import final, of_preset, presets
+from ultraedit.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,8 @@ MARKERS = "os^Dvp"
 
 
 def write_study(out: Path, study: Study) -> None:
-    """`table.csv`, `table.md`, and a plot of each part as PNG and SVG."""
+    """`table.csv`, `table.md`, and a plot of each part as PNG and SVG.  Raises ConfigError without matplotlib."""
+    require("a study", "bench")
     parts = [("development", study.development)]
     if study.report is not None:
         parts.append(("report", study.report))

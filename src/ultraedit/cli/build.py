@@ -9,9 +9,10 @@ import typer
 
 from ultraedit.cli.common import ConfigOption, JsonOption, SeedOption
 from ultraedit.cli.screen import bar_width, console, print_json, say
+from ultraedit.extras import require
 
 if TYPE_CHECKING:
-    from ultraedit.building import BuildResult
+    from ultraeditbench import BuildResult
 
 
 class _Shown:
@@ -113,8 +114,9 @@ def build(
     config: ConfigOption = None,
 ) -> None:
     """Build an editing benchmark from triples: questions, rephrases, probes, a card."""
-    from ultraedit.building import BuildConfig
-    from ultraedit.building import build as run
+    require("`ultraedit build`", "build")
+    from ultraeditbench import BuildConfig
+    from ultraeditbench import build as run
 
     settings = BuildConfig(
         triples=(*triples, *(more or ())), out=out, size=size, kind=kind,

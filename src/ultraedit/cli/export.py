@@ -94,8 +94,9 @@ def export(
         refuse_occupied(out, overwrite)
     refuse_unwritable(out)
     scores = None if result is None else read_result(result)
+    given = None if edits is None else read_records(edits)
     live, journal = _open(edited, base, device, trust_remote_code)
-    records = journal if edits is None else list(read_records(edits))
+    records = journal if given is None else list(given)
     done = write(
         live,
         to,

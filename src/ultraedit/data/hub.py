@@ -8,9 +8,16 @@ from typing import Any
 
 from ultraedit.data.sources import Raw
 from ultraedit.errors import DataError
+from ultraedit.extras import require
 from ultraedit.quiet import no_progress_bars
 
 _ID = re.compile(r"hf:(?P<name>[^\s:/]+/[^\s:/]+):(?P<split>[^\s:]+)")
+
+
+def check_hub(source: str) -> None:
+    """Raise DataError for a badly written id, and where the package that reads the hub is not installed."""
+    parse_hub_id(source)
+    require(repr(source), "hub", DataError)
 
 
 def parse_hub_id(source: str) -> tuple[str, str]:
@@ -27,13 +34,8 @@ def parse_hub_id(source: str) -> tuple[str, str]:
 def hub_rows(source: str) -> Iterator[Raw]:
     """(row number, row) of the split, one at a time; nothing is downloaded whole."""
     name, split = parse_hub_id(source)
-    try:
-        import datasets
-    except ImportError:
-        raise DataError(
-            f"{source!r} needs the package `datasets`; "
-            "install it with: pip install 'ultraedit[hub]'"
-        ) from None
+    import datasets
+
     number = 0
     try:
         with no_progress_bars():

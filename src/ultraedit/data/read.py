@@ -10,7 +10,7 @@ from typing import Any
 
 from ultraedit import arguments
 from ultraedit.data.forms import FORMS, Form, form_named, sniff
-from ultraedit.data.hub import hub_rows, parse_hub_id
+from ultraedit.data.hub import check_hub, hub_rows
 from ultraedit.data.record import Record
 from ultraedit.data.report import ReadReport
 from ultraedit.data.row import Row, RowError, check_text, kind_of, quote
@@ -50,7 +50,7 @@ def read_records(
     report = _report(report)
     wanted = None if form is None else form_named(form)
     if isinstance(source, str) and source.startswith("hf:"):
-        parse_hub_id(source)
+        check_hub(source)
         report.source = source
         stem = source.removeprefix("hf:").rpartition(":")[0].rpartition("/")[2]
         return _records(hub_rows(source), repr(source), stem, wanted, strict, report, "row")

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from ultraedit.data.row import RowError, kind_of, quote
 from ultraedit.errors import DataError
+from ultraedit.extras import require
 
 Raw = tuple[int, Mapping[str, Any] | RowError]
 
@@ -36,7 +37,7 @@ ENDINGS = {
 
 def local_kind(path: Path) -> str:
     """`json`, `jsonl`, `csv`, `tsv` or `parquet`, from the file's ending; `DataError` when it
-    cannot be read.
+    cannot be read, or not without a package that is not installed.
     """
     try:
         there = path.exists()
@@ -53,6 +54,7 @@ def local_kind(path: Path) -> str:
                 f"the folder {str(path)!r} holds no .parquet file; name a file, or a folder of "
                 "Parquet shards (or one that has them in its folder data)"
             )
+        require(repr(str(path)), "parquet", DataError)
         return "parquet"
     if not path.is_file():
         raise DataError(
@@ -67,6 +69,8 @@ def local_kind(path: Path) -> str:
             f"cannot tell what {str(path)!r} is from its ending; use one of {known} (all but "
             ".parquet also with .gz)"
         )
+    if kind == "parquet":
+        require(repr(str(path)), "parquet", DataError)
     return kind
 
 

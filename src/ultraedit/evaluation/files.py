@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ultraedit.errors import DataError
 from ultraedit.evaluation.evaluation import Row
 from ultraedit.evaluation.schema import SCHEMA_VERSION, Result
+from ultraedit.extras import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,8 +82,10 @@ def write_scores(
     """Writes every question of one evaluation to a Parquet file, atomically.
 
     Columns: `preset`, `order`, `edits` (edits done when asked; null for the unedited model), then
-    every field of `Row`.  A folder of such files is one table to pyarrow, pandas and DuckDB.
+    every field of `Row`.  A folder of such files is one table to pyarrow, pandas and DuckDB.  Raises ConfigError
+    without pyarrow.
     """
+    require(repr(str(path)), "parquet")
     import pyarrow.parquet as pq
 
     with (
@@ -95,7 +98,8 @@ def write_scores(
 
 
 def read_scores(path: Path) -> list[Row]:
-    """Rows of a file made by `write_scores`.  Raises DataError when it is not one."""
+    """Rows of a file made by `write_scores`.  Raises DataError when it is not one, or without pyarrow."""
+    require(repr(str(path)), "parquet", DataError)
     import pyarrow as pa
     import pyarrow.parquet as pq
 

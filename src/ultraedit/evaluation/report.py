@@ -12,6 +12,7 @@ from ultraedit.evaluation.files import write_text
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.protocol import ASKED, FAMILIES, METRICS
 from ultraedit.evaluation.schema import Result, Sample, SideEffect
+from ultraedit.extras import require
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -62,7 +63,8 @@ def write_report(path: Path, result: Result) -> None:
 
 def render(result: Result) -> str:
     """The page as one string of HTML: no script, no network, light and dark by the reader's own
-    setting."""
+    setting.  Raises ConfigError where the extra `bench` is not installed."""
+    require("a report", "bench")
     groups = [
         (title, [(name, words) for name, words in columns if _measured(result, name)])
         for title, columns in _HEADLINE

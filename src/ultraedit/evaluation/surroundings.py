@@ -8,18 +8,20 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ultraedit import __version__
 from ultraedit.evaluation.schema import Hardware, ModelInfo
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_PACKAGES = ("ultraedit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "lm-eval")
+_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "lm-eval")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that make the numbers; those not installed are left
     out."""
-    found = {"python": platform.python_version()}
+    # a clone that was not installed has no metadata of its own
+    found = {"python": platform.python_version(), "ultraedit": __version__}
     for name in _PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)

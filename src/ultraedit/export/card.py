@@ -5,15 +5,14 @@ Everything in it is read from the run; what is not known is left out rather than
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ultraedit.errors import DataError
+from ultraedit.evaluation.surroundings import versions
 from ultraedit.export.digest import dtype_name, tensor_digest
 from ultraedit.export.edited import Edited
 from ultraedit.export.merged import HUB_ID
@@ -188,8 +187,9 @@ def _limits(edited: Edited) -> str:
 
 
 def _versions() -> str:
-    found = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    return f"Python {platform.python_version()}, {found}."
+    found = versions()
+    named = ", ".join(f"{package} {found[package]}" for package in PACKAGES if package in found)
+    return f"Python {found['python']}, {named}."
 
 
 def _check_result(edited: Edited, result: Result) -> None:

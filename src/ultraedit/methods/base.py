@@ -153,6 +153,8 @@ class Method(ABC):
     modules: str = "auto"
     """Which maps to edit where none are named: "auto" or "paper"."""
 
+    extra: ClassVar[str | None] = None
+    """The extra of pyproject.toml that it needs."""
     writes_weights: ClassVar[bool] = True
     """Off for a method that keeps its edits beside the model: a saved folder would hold none."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ultraedit.errors import ConfigError
+from ultraedit.extras import require
 from ultraedit.methods.base import Calibration, LiveModel, Needs, require_positive
 from ultraedit.methods.finetune import AllEdits, FineTune, FineTuneEngine
 
@@ -22,6 +23,8 @@ class Lora(FineTune):
     rate: float = 1e-3
     """Learning rate of Adam."""
     rank: int = 16
+
+    extra: ClassVar[str | None] = "baselines"
 
     @property
     def needs(self) -> Needs:
@@ -38,12 +41,7 @@ class Lora(FineTune):
     def engine(
         self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
     ) -> LoraEngine:
-        try:
-            import peft  # noqa: F401
-        except ImportError as error:
-            raise ConfigError(
-                "the baseline lora needs peft; install it with: pip install 'ultraedit[baselines]'"
-            ) from error
+        require("the baseline lora", "baselines")
         return LoraEngine(live, self, micro_batch)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from ultraedit import arguments
+from ultraedit import __version__, arguments
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
@@ -94,7 +93,7 @@ def create_workspace(
     def configure(calibration: FileRow) -> WorkspaceConfig:
         return WorkspaceConfig(
             created=now(),
-            package_version=version("ultraedit"),
+            package_version=__version__,
             base=_base_info(editor, str(model), folder),
             form=editor.form,
             method=settings_of(editor.method),
