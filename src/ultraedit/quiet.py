@@ -1,4 +1,4 @@
-"""Holds other libraries' progress bars back while this one loads, saves or measures."""
+"""Holds other libraries' progress bars and logs back while this one loads, saves or measures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from logging import ERROR, getLogger
 from typing import Any
 
 _HUB = "huggingface_hub.utils.tqdm"
@@ -48,3 +49,17 @@ def _without_warnings(switch: Callable[[], None]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         switch()
+
+
+@contextmanager
+def no_logs(*names: str) -> Iterator[None]:
+    """Loggers of these names say nothing below an error inside the block, and what they said before after it."""
+    loggers = [getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

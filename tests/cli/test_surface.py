@@ -19,7 +19,7 @@ MODEL = "--dtype --device --trust-remote-code"
 COMMON = "--config --json --seed"
 
 SURFACE = {
-    "ask": f"MODEL PROMPT --compare --at --format --max-new-tokens {MODEL} {COMMON}",
+    "ask": f"MODEL PROMPT --compare --at --base --format --max-new-tokens {MODEL} {COMMON}",
     "build": "FILE... --triples --out --size --kind --conflicts --dev --eval --published-json --rewrite "
     "--rewrite-model --note --memory --threads --config --json --seed",
     "bench": "MODEL --data --out --edits --turn --preset --baseline --step --eta --modules --warm-up --checkpoints "
@@ -28,7 +28,7 @@ SURFACE = {
     f"--ability-limit --require {MODEL} {COMMON}",
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn --scored --generated --dtype --device {COMMON}",
-    "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn --again "
+    "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn --again --base "
     f"--preset --modules --format --step --steps --end-token --micro-batch {MODEL} {COMMON}",
     "init": "WORKSPACE --model --preset --modules --format --step --steps --end-token --horizon --micro-batch "
     f"--undo-window --policy {MODEL} {COMMON}",

@@ -22,7 +22,7 @@ from ultraedit.cli.common import (
     seed_all,
 )
 from ultraedit.cli.screen import print_json
-from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def ask(
             "--at", metavar="MARK", help="In a workspace: ask it as it was at a mark or turn."
         ),
     ] = None,
+    base: BaseOption = None,
     format: FormatOption = "auto",
     max_new_tokens: TokensOption = 32,
     dtype: DtypeOption = "auto",
@@ -64,8 +65,10 @@ def ask(
 
     Where MODEL is a workspace, --compare names a mark or turn of it, "base" for the unedited model.
     """
+    from ultraedit import arguments
     from ultraedit.workspace.config import is_workspace
 
+    arguments.text(prompt, "the prompt")
     if is_workspace(model):
         from ultraedit.cli.edit_workspace import ask_workspace
 
@@ -76,6 +79,7 @@ def ask(
             prompt,
             at=at,
             compare=compare,
+            base=base,
             format=format,
             max_new_tokens=max_new_tokens,
             device=device,
@@ -84,6 +88,7 @@ def ask(
         )
         return
     refuse_elsewhere(model, "at", at)
+    refuse_elsewhere(model, "base", base)
     seed_all(seed)
 
     def of(name: str, form: Form) -> Asked:

@@ -195,7 +195,7 @@ def _ask_again(editor: Editor, out: Path, device: str, prompts: list[str]) -> tu
 
 
 def _print(result: dict[str, Any], summary: EditSummary) -> None:
-    from ultraedit.cli.demo_tables import answer_table, score_table
+    from ultraedit.cli.demo_tables import answer_table, score_tables
 
     say(
         f"{summary.edits} edits in {summary.turns} turns, {summary.seconds:.1f} s, "
@@ -203,7 +203,8 @@ def _print(result: dict[str, Any], summary: EditSummary) -> None:
         f"{result['dtype']}, edited in {result['edited_in']} form."
     )
     console().print(answer_table(result["answers"]))
-    score_table(result["scores"]).show()
+    for table in score_tables(result["scores"]):
+        table.show()
     say(
         f"{result['answers_same_after_reload']} of {result['answers_asked_after_reload']} answers are the same "
         f"after AutoModelForCausalLM.from_pretrained('{result['out']}').\n"

@@ -47,22 +47,19 @@ def answer_table(answers: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def score_table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Scores:
-    """One line a score; for each form the unedited model beside the edited one with its 95 % interval."""
-    headings = [
-        f"{FORM_WORDS[form]}\n{which}" for form in scores for which in ("unedited", "edited")
-    ]
-    rows = []
-    for name, words in SCORES.items():
-        cells, n = [], None
-        for figures in scores.values():
+def score_tables(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Scores]:
+    """A table a form: one line a score, the unedited model beside the edited one with its 95 % interval."""
+    tables = []
+    for form, figures in scores.items():
+        rows = []
+        for name, words in SCORES.items():
             pair = figures.get(name)
-            old, new = (pair["unedited"], pair["edited"]) if pair else (None, None)
-            cells += [_figure(old, False), _figure(new, True)]
-            n = new["n"] if new else n
-        if n is not None:
-            rows.append((words, [*cells, str(n)]))
-    return Scores("Scores (95 % intervals in brackets)", [*headings, "n"], rows)
+            if pair is not None and pair["edited"] is not None:
+                old, new = pair["unedited"], pair["edited"]
+                rows.append((words, [_figure(old, False), _figure(new, True), str(new["n"])]))
+        title = f"Scores, {FORM_WORDS[form]} (95 % intervals in brackets)"
+        tables.append(Scores(title, ["unedited", "edited", "n"], rows))
+    return tables
 
 
 def _figure(figure: Mapping[str, Any] | None, interval: bool) -> str:

@@ -28,7 +28,7 @@ from ultraedit.cli.common import (
 )
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError
 
@@ -84,6 +84,7 @@ def edit(
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
     ] = False,
+    base: BaseOption = None,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "cpu",
     trust_remote_code: TrustOption = False,
@@ -131,6 +132,7 @@ def edit(
                 turn=turn,
                 with_rephrases=with_rephrases,
                 again=again,
+                base=base,
                 device=device,
                 trust_remote_code=trust_remote_code,
                 json_output=json_output,
@@ -141,12 +143,14 @@ def edit(
                 prompt or "",
                 target or "",
                 rephrase or [],
+                base=base,
                 device=device,
                 trust_remote_code=trust_remote_code,
                 json_output=json_output,
             )
         return
     refuse_elsewhere(model, "again", again)
+    refuse_elsewhere(model, "base", base)
 
     from ultraedit.methods.presets import method
 

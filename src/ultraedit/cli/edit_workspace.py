@@ -37,6 +37,7 @@ def edit_one(
     target: str,
     rephrases: list[str],
     *,
+    base: str | None,
     device: str,
     trust_remote_code: bool,
     json_output: bool,
@@ -46,7 +47,7 @@ def edit_one(
 
     from ultraedit.data.record import Record
 
-    with _open(folder, device, trust_remote_code) as workspace, repeated_warnings():
+    with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
         before = workspace.ask(prompt).edited
         record = Record(
             prompt,
@@ -79,6 +80,7 @@ def edit_file(
     turn: int,
     with_rephrases: bool,
     again: bool,
+    base: str | None,
     device: str,
     trust_remote_code: bool,
     json_output: bool,
@@ -89,7 +91,7 @@ def edit_file(
     from ultraedit.workspace.stream import stream, written_rows
 
     summary = Summary()
-    with _open(folder, device, trust_remote_code) as workspace, repeated_warnings():
+    with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
         if not again:
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
@@ -124,6 +126,7 @@ def ask_workspace(
     *,
     at: str | None,
     compare: str | None,
+    base: str | None,
     format: Form,
     max_new_tokens: int,
     device: str,
@@ -133,7 +136,7 @@ def ask_workspace(
     """Ask the head, or a mark; with `compare` another mark or state beside it ("base" is the unedited model)."""
     if not prompt.strip():
         raise DataError("the prompt is empty; give the question the model is asked.")
-    with _open(folder, device, trust_remote_code, write=False) as workspace:
+    with _open(folder, base, device, trust_remote_code, write=False) as workspace:
         names = [at or "head", *([compare] if compare is not None else [])]
         for name in names:
             workspace.history.resolve(name)
@@ -155,12 +158,15 @@ def ask_workspace(
             typer.echo(f"{name:<{width}}  {answers[name]}")
 
 
-def _open(folder: str, device: str, trust_remote_code: bool, write: bool = True) -> Workspace:
+def _open(
+    folder: str, base: str | None, device: str, trust_remote_code: bool, write: bool = True
+) -> Workspace:
     from ultraedit.workspace.workspace import Workspace
 
     return Workspace.open(
         Path(folder),
         write=write,
+        base=base,
         device=device,
         trust_remote_code=trust_remote_code,
         command=command_line(),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+NAME_LEAST = 24
+"""Columns that a folded name needs to be read."""
+
 NO_LIMIT = 100_000
 """Width for what is read by a program or a file: a table then takes the room it needs and no more."""
 
@@ -128,17 +131,24 @@ class Scores:
         table = self._side_by_side()
         # measured without a limit: a console says of everything that it fits
         boundless = screen.options.update(max_width=NO_LIMIT)
-        if Measurement.get(screen, boundless, table).maximum <= screen.width:
+        wide = Measurement.get(screen, boundless, table).maximum
+        if wide <= screen.width:
             screen.print(table)
+            return
+        longest = max((len(name) for name, _ in self.rows), default=0)
+        left = longest - (wide - screen.width)  # what the figures leave to the names
+        if left >= min(NAME_LEAST, longest):
+            screen.print(self._side_by_side(left))
             return
         for line in self._one_below_another(screen.width):
             typer.echo(line)
 
-    def _side_by_side(self) -> Table:
+    def _side_by_side(self, names: int | None = None) -> Table:
+        """`names`: columns for the names of rows, which are folded to it."""
         from rich.table import Table
 
         table = Table(title_justify="left")
-        table.add_column("", no_wrap=True)
+        table.add_column("", no_wrap=names is None, max_width=names, overflow="fold")
         for heading in self.headings:
             table.add_column(heading, justify="right", no_wrap=True)
         for name, cells in self.rows:

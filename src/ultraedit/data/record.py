@@ -8,6 +8,14 @@ from ultraedit import arguments
 from ultraedit.errors import DataError
 
 
+def prompt_key(prompt: str) -> str:
+    """What prompts share that are one to the model: blanks at the end are left out, because the answer brings its own.
+
+    Any other white space is a token that tells prompts apart.
+    """
+    return prompt.rstrip(" ")
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A question asked of the edited model, with the answer the data set gives, if it gives one."""

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ultraedit.data.record import Record
+from ultraedit.data.record import Record, prompt_key
 from ultraedit.errors import DataError
 from ultraedit.model.text import PromptEncoder
 
@@ -95,7 +95,7 @@ def assemble(
     """
     last: dict[str, int] = {}
     for i, record in enumerate(records):
-        key = record.prompt.strip()
+        key = prompt_key(record.prompt)
         if key in last and records[last[key]].target.strip() != record.target.strip():
             earlier = records[last[key]]
             warnings.warn(
@@ -105,7 +105,7 @@ def assemble(
                 stacklevel=3,
             )
         last[key] = i
-    written_by = [last[r.prompt.strip()] for r in records]
+    written_by = [last[prompt_key(r.prompt)] for r in records]
     pairs: list[tuple[list[int], list[int]]] = []
     owners: list[int] = []
     lengths: list[int] = []

@@ -41,6 +41,7 @@ from ultraedit.methods.base import Calibration, LiveModel, Method
 from ultraedit.methods.presets import method
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
+from ultraedit.model.fingerprint import fingerprint
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
@@ -440,4 +441,6 @@ class Editor:
                 f'"{self.method.name}" keeps its edits beside the model, so a saved folder would hold none of them; '
                 "keep them in a workspace (ultraedit init --preset), or edit with a preset that writes weights."
             )
-        return save_model(self.model, self.tokenizer, target, self.notes(), overwrite)
+        originals = fingerprint((plain_name(w.name), w.original) for w in self.weights)
+        notes = self.notes().model_copy(update={"originals": originals})
+        return save_model(self.model, self.tokenizer, target, notes, overwrite)

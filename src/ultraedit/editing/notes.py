@@ -47,6 +47,8 @@ class Notes(BaseModel):
     method: Annotated[Method, PlainValidator(_method), PlainSerializer(settings_of)]
     modules: tuple[str, ...] = Field(min_length=1)
     """Names in the saved model, of which `save_pretrained` writes no wrapper."""
+    originals: str | None = None
+    """Fingerprint of the edited weights as they are in the base; None in old notes."""
     adapter_merged: bool = False
     """An adapter was merged into the weights, so that the folder is more than its base and edits."""
 

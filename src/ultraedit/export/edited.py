@@ -16,6 +16,7 @@ from ultraedit.editing.plain import has_adapter
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Method
 from ultraedit.model.find import find_structure
+from ultraedit.model.fingerprint import bit_sums, fingerprint
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.text import Form
@@ -81,6 +82,7 @@ def open_folder(
     names = notes.modules
     live = {name: _weight(edited, name, folder).clone() for name in names}
     dtype = str(next(iter(live.values())).dtype).removeprefix("torch.")
+    others = _others(edited, names)
     del edited  # one model in memory at a time
     origin = lasting_name(base or notes.base)
     model = _load_base(folder, notes.base, base, dtype, device, trust_remote_code)
@@ -91,11 +93,27 @@ def open_folder(
                 f"'{folder}' was not made from '{origin}': '{w.name}' is {tuple(live[w.name].shape)} in one and "
                 f"{tuple(w.parameter.shape)} in the other; name the right one with --base."
             )
+    found = fingerprint((w.name, w.original) for w in weights)
+    strange = next((n for n, sums in _others(model, names).items() if others.get(n) != sums), None)
+    if strange is None and notes.originals not in (None, found):
+        strange = f"{weights[0].name}.weight"
+    if strange is not None:
+        raise ModelError(
+            f"'{folder}' was not made from '{origin}' as it is now: '{strange}' is another there; name the model it "
+            "was edited from with --base, or save it again if that was overwritten."
+        )
+    for w in weights:
         torch.sub(live[w.name].float(), w.original.float(), out=w.shift)
         w.parameter.data.copy_(live[w.name])
     return EditedFolder(
         model, tokenizer, weights, origin, notes.format, notes.method, notes.edits, notes.turns
     )
+
+
+def _others(model: PreTrainedModel, edited: Sequence[str]) -> dict[str, bytes]:
+    """What tells apart each weight that was not edited."""
+    skipped = {f"{name}.weight" for name in edited}
+    return {n: bit_sums(p) for n, p in model.named_parameters() if n not in skipped}
 
 
 def require_edits(edited: Edited) -> None:

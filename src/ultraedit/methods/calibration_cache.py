@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ultraedit.core.preserve import SKETCH_RANK, DenseMetric, SketchMetric
 from ultraedit.methods.base import Calibration
+from ultraedit.model.fingerprint import bit_sums
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
@@ -29,8 +30,6 @@ FORMAT = 1
 holds the numbers of one small model to it."""
 KEPT = 8
 """Files that stay; the oldest go first."""
-PIECE = 1 << 22
-"""Numbers digested at a time: their 8-byte scratch is 32 MB."""
 
 
 def place(name: str) -> Path | None:
@@ -64,30 +63,8 @@ def digest(
     found = hashlib.sha256(repr(known).encode())
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
-        found.update(_sums(tensor))
+        found.update(bit_sums(tensor))
     return found.hexdigest()
-
-
-@torch.no_grad()
-def _sums(tensor: Tensor) -> bytes:
-    """Sums of the tensor's bits as whole numbers, along its rows and its columns: any changed bit changes them.
-
-    They are exact in every order of adding, so they can be made where the tensor lies, at the speed of its memory.
-    """
-    if not tensor.numel():
-        return b""
-    flat = tensor.detach().contiguous().view(-1, tensor.shape[-1] if tensor.dim() else 1)
-    # as whole numbers of 8 bytes, whose overflow loses nothing; narrower ones are widened first
-    exact = flat.shape[1] * flat.itemsize % 8 == 0
-    bits = flat.view(torch.int64 if exact else torch.uint8)
-    step = max(1, PIECE // bits.shape[1])
-    across: list[Tensor] = []
-    down = torch.zeros(bits.shape[1], dtype=torch.int64, device=bits.device)
-    for low in range(0, bits.shape[0], step):
-        wide = bits[low : low + step].to(torch.int64)
-        across.append(wide.sum(1))
-        down += wide.sum(0)
-    return torch.cat([*across, down]).cpu().numpy().tobytes()
 
 
 def read(file: Path, weights: Sequence[EditedWeight], device: torch.device) -> Calibration | None:

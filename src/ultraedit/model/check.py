@@ -48,6 +48,11 @@ def check(stack: Stack) -> None:
         stack.share = 0
     else:  # longer rows find more: a family may count in fours
         pairs = [shared[0], (draw[1:10], draw[10:11])]
+    if not torch.isfinite(_alone(stack, pairs[0][0])).all():
+        raise ModelError(
+            f"{name} gives logits that are not finite, so one of its weights is NaN or infinite or its dtype is too "
+            "narrow; load a sound checkpoint, or use dtype float32."
+        )
     if not _rows_alone_agree(stack, pairs):
         raise ModelError(f"{name} {_what_it_is(stack, pairs)}, so it cannot be edited.")
     wrong = _wrong(stack, pairs)

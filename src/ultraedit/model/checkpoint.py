@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from ultraedit.errors import ModelError
+from ultraedit.quiet import no_logs
 
 NAMED = 3
 """Tensors named in a refusal at most."""
@@ -51,7 +52,8 @@ PACKAGES = {
 def read_config(name: str, source: str, trust_remote_code: bool) -> PreTrainedConfig:
     """The config of a folder or hub id.  Raises ModelError where it cannot be read."""
     try:
-        return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+        with no_logs("huggingface_hub"):  # each try to reach the hub
+            return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     except Exception as error:  # a damaged file or a checkpoint's own code can raise anything
         raise unreadable(name, source, "config.json", error) from error
 
@@ -145,6 +147,11 @@ def unreadable(name: str, source: str, part: str, error: Exception) -> ModelErro
         return ModelError(
             f"'{name}' could not be loaded as a causal language model: {why}; the folder is damaged or holds something "
             "else: save or download the model again."
+        )
+    if isinstance(error, OSError):
+        return ModelError(
+            f"there is no folder '{name}' here, and no model of that name could be loaded from the hub; give a local "
+            "folder, a hub id you can reach, or the alias 'smollm2'."
         )
     return ModelError(
         f"'{name}' could not be loaded as a causal language model: {why}; give a local folder, a hub id you can reach, "

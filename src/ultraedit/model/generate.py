@@ -140,4 +140,9 @@ def answer_ids(
 
 def as_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     """An answer's tokens as they are shown: without special tokens, stripped."""
-    return str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+    try:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+    except (ValueError, OverflowError):  # ByT5: the model said a token that stands for no byte
+        vocabulary = len(tokenizer)
+        known = [i for i in ids if i < vocabulary and i not in tokenizer.all_special_ids]
+        return str(tokenizer.decode(known)).strip()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +27,13 @@ from ultraedit.model.checkpoint import (
     unreadable_quantised,
 )
 from ultraedit.model.fastest import fastest_dtype, slow_here
-from ultraedit.quiet import no_progress_bars
+from ultraedit.quiet import no_logs, no_progress_bars
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+LOGGERS = ("transformers.modeling_utils", "transformers.distributed", "huggingface_hub")
+"""Who logs a table of missing and unexpected tensors, how layers would be split, and each try to reach the hub: what
+matters of it is read and told here."""
 
 SMALL = 50_000_000
 """Parameters up to which no arithmetic is slow enough to say so."""
@@ -68,7 +69,7 @@ def load(
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     part = "tokenizer"
     try:
-        with no_progress_bars(), _quiet_report():
+        with no_progress_bars(), no_logs(*LOGGERS):
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             part = "weights"
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -107,23 +108,6 @@ def _warn_if_slow(name: str, model: PreTrainedModel, device: str) -> None:
             '--dtype fastest (in Python dtype="fastest") if its float32 weights fit into memory.',
             stacklevel=3,
         )
-
-
-@contextmanager
-def _quiet_report() -> Iterator[None]:
-    """transformers logs a table of missing and unexpected tensors; here it is read, and told where it matters.
-
-    Asked for that table, it also logs which layers a split over several devices would leave whole.
-    """
-    loggers = [getLogger(f"transformers.{name}") for name in ("modeling_utils", "distributed")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _is_memory(error: BaseException) -> bool:

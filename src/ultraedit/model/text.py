@@ -21,7 +21,8 @@ Format = Literal["auto", "raw", "chat"]
 ANCHORS = ("a", ".", "1")
 """Texts to put in front of a target whose own prompt does not keep its tokens in front of it."""
 
-PROBE, ANSWER = "Who runs it?", "Nobody."
+PROBE = "Who runs the mill below the old bridge, now that the miller has gone to live with his daughter in the town?"
+ANSWER = "Nobody."
 """What a chat template is tried on."""
 
 
@@ -141,7 +142,9 @@ class PromptEncoder:
             except Exception as error:  # a template is a program of somebody else's
                 refusal = refusal or error
                 continue
-            if PROBE in rendered:
+            if PROBE in rendered and not (
+                self._parts and "'text'" in rendered
+            ):  # not the parts written out
                 self._lead = self._blank_before_answer(rendered)
                 return
         why = "it leaves the message out" if refusal is None else _reason(refusal)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ultraedit import arguments
 from ultraedit.core.solve import Update
+from ultraedit.data.record import prompt_key
 from ultraedit.errors import WorkspaceError
 from ultraedit.methods.closed_form import ClosedForm
 from ultraedit.methods.located import Located
@@ -88,6 +89,13 @@ def subtract(workspace: Workspace, edit: EditRow) -> Change:
         )
     path = store.pairs_path(edit.turn)
     turn = store.journal.turns[edit.turn]
+    key = prompt_key(edit.prompt)
+    twins = [row.edit for row in store.journal.rows(edit.turn) if prompt_key(row.prompt) == key]
+    if edit.edit != twins[-1]:
+        raise WorkspaceError(
+            f"edit #{edit.edit} was never written: #{twins[-1]} gives its prompt an answer in the same turn; subtract "
+            "that one, or use replay."
+        )
     if not path.is_file() or sha256_file(path) != (turn.pairs and turn.pairs.sha256):
         raise WorkspaceError(f"'{path}' is damaged or missing; use replay, which does not need it.")
     before = {w.name: w.shift.clone() for w in editor.weights}
@@ -112,7 +120,7 @@ def subtract(workspace: Workspace, edit: EditRow) -> Change:
             first_edit=store.journal.edits + 1,
             edits=0,
             with_rephrases=False,
-            removes=(edit.edit,),
+            removes=tuple(twins),  # earlier edits of the prompt in this turn were never written
             shifts=shifts,
             statistics=statistics,
             moved=moved,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ultraedit.data.bundled import drift_text
+from ultraedit.data.record import prompt_key
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.receipt import Receipt
 from ultraedit.errors import WorkspaceError
@@ -107,8 +108,8 @@ class Reservoir:
         return [list(history.edits(turn))]
 
     def _add(self, edit: EditRow) -> None:
-        prompt = edit.prompt.strip()
-        self._stale.update(n for n, row in self._rows.items() if row.prompt.strip() == prompt)
+        prompt = prompt_key(edit.prompt)
+        self._stale.update(n for n, row in self._rows.items() if prompt_key(row.prompt) == prompt)
         self._rows[edit.edit] = edit
         if len(self._rows) > self._size:
             worst = max(self._rows, key=self._priority)
@@ -139,7 +140,7 @@ class Monitor:
         shift = max(w.shift_ratio() for w in self._editor.weights)
         kept: float | None = None
         if config.reservoir_every and turn % config.reservoir_every == 0:
-            kept = self._kept(history, parent, {r.prompt.strip() for r in receipts})
+            kept = self._kept(history, parent, {prompt_key(r.prompt) for r in receipts})
         reasons = [
             *_judge("canary perplexity over the base's", ratio, config.perplexity_ratio, True),
             *_judge("||W - W0|| / ||W0||", shift, config.shift_ratio, True),
@@ -163,7 +164,7 @@ class Monitor:
         rows = [
             row
             for row in self._reservoir.at(history, parent)
-            if row.prompt.strip() not in rewritten
+            if prompt_key(row.prompt) not in rewritten
         ]
         if not rows:
             return None

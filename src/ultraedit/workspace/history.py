@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ultraedit import arguments
+from ultraedit.data.record import prompt_key
 from ultraedit.errors import WorkspaceError
 from ultraedit.workspace.journal import EditRow, Journal, TurnRow
 
@@ -75,7 +76,7 @@ class History:
         latest: dict[str, int] = {}
         targets: dict[int, str] = {}
         for edit in self.edits(turn):
-            key = edit.prompt.strip()
+            key = prompt_key(edit.prompt)
             found[edit.edit] = Status("current")
             if key in latest:
                 earlier = latest[key]

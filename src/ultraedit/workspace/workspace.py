@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import UltraEditError, WorkspaceError
 from ultraedit.methods.base import Turn
-from ultraedit.model.load import load
+from ultraedit.model.load import load, resolve
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import method_in
 from ultraedit.workspace.health import Monitor
@@ -131,6 +132,8 @@ class Workspace:
     def _open_editor(self) -> Editor:
         config, folder = self.store.config, self.store.folder
         name = self._base or config.base_location(folder)
+        if self._loaded is None:
+            self._require_base(name)
         model, tokenizer = self._loaded or load(
             name,
             dtype=config.base.dtype,
@@ -156,6 +159,30 @@ class Workspace:
                 "right base model with --base."
             )
         return editor
+
+    def _require_base(self, name: str) -> None:
+        """Raise WorkspaceError where a local base is gone, or a file of it was written since and holds other bytes.
+
+        Files that were not touched since are taken at their word: reading them all would take longer than loading.
+        """
+        config, folder = self.store.config, Path(resolve(name))
+        if config.base.files and not folder.is_dir():
+            raise WorkspaceError(
+                f"the base model of '{self.store.folder}' is not at '{name}'; say where it lies now with --base "
+                "(in Python base=)."
+            )
+        created = datetime.fromisoformat(config.created).timestamp()
+        for file_name, row in config.base.files.items():
+            file = folder / file_name
+            touched = file.is_file() and (
+                file.stat().st_size != row.bytes
+                or (file.stat().st_mtime > created and file_row(file) != row)
+            )
+            if touched or not file.is_file():
+                raise WorkspaceError(
+                    f"the base model '{name}' is not the one '{self.store.folder}' was made with: '{file_name}' is "
+                    f"{'another' if touched else 'missing'}; give the right one with --base (in Python base=)."
+                )
 
     def state(self, turn: int, editor: Editor | None = None) -> EditorState:
         """The state after a turn, from its file; raises WorkspaceError where that is gone or damaged."""
