@@ -272,6 +272,14 @@ def test_prose_is_broken_between_words_and_indented() -> None:
     assert fit("key  value\n\nnext", 40) == ["key  value", "", "next"]
 
 
+def plain(patch: pytest.MonkeyPatch, width: int) -> None:
+    """What other tests' libraries leave in the environment does not matter here."""
+    patch.setenv("COLUMNS", str(width))
+    patch.setenv("TERM", "xterm")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        patch.delenv(name, raising=False)
+
+
 def test_figures_stand_side_by_side_where_they_fit_and_else_below(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -282,9 +290,10 @@ def test_figures_stand_side_by_side_where_they_fit_and_else_below(
     for width in (30, 80):
         out = Terminal(width)
         with monkeypatch.context() as patch:
+            plain(patch, width)
             patch.setattr(sys, "stdout", out.stream)
             table.show()
-        texts[width] = out.text()
+        texts[width] = ESCAPES.sub("", out.text())
     assert "│" in texts[80] and "a long name of a row" in texts[80]
     assert texts[30].splitlines() == [
         "Scores",
@@ -300,9 +309,10 @@ def test_a_name_is_folded_where_that_keeps_the_figures_beside_each_other(
     name = "a name that is longer than what its figures leave to it"
     out = Terminal(50)
     with monkeypatch.context() as patch:
+        plain(patch, 50)
         patch.setattr(sys, "stdout", out.stream)
         Scores("Scores", ["unedited", "edited"], [(name, ["1", "2"])]).show()
-    text = out.text()
+    text = ESCAPES.sub("", out.text())
     rows = [line.split("│") for line in text.splitlines() if line.startswith("│")]
     assert " ".join(row[1].strip() for row in rows) == name and len(rows) > 1
     assert [cell.strip() for cell in rows[0][2:4]] == ["1", "2"]
