@@ -97,6 +97,19 @@ def test_what_was_never_written_is_not_subtracted_and_not_brought_back(tmp_path:
     assert [r.prompt for r in workspace.history.in_force()] == ["Who?"]
 
 
+def test_undo_says_that_it_takes_a_subtraction_back_too(tmp_path: Path) -> None:
+    workspace = made.make(tmp_path)
+    workspace.edit_turn(made.records(0, 2))
+    workspace.edit_turn(made.records(2, 3))
+    changes.subtract(workspace, workspace.history.find_current("#1"))
+    said = str(changes.undo(workspace, 1))
+    assert said.endswith("The subtraction of edit #1 came after and was undone with that.")
+    assert {n: str(x) for n, x in workspace.history.statuses().items()} == {
+        1: "current",
+        2: "current",
+    }
+
+
 def test_weights_that_are_not_finite_are_told_as_that() -> None:
     model = tiny.llama()
     model.model.layers[1].mlp.up_proj.weight.data[0, 0] = torch.nan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ultraedit import arguments
 from ultraedit.core.solve import Update
@@ -52,11 +52,20 @@ def undo(workspace: Workspace, count: int) -> Change:
             f"there are {total} edits to undo, not {arguments.quoted(count)}; see `ultraedit log`."
         )
     left = count
+    brought_back: list[int] = []
     while left and path[-1].edits <= left:
-        left -= path.pop().edits
-    if not left:
-        return _go_to(workspace, "undo", path[-1].turn if path else 0, count)
-    return _undo_part(workspace, path[-1], left, count)
+        row = path.pop()
+        left -= row.edits
+        brought_back += row.removes  # a subtraction that came after goes with them
+    if left:
+        done = _undo_part(workspace, path[-1], left, count)
+    else:
+        done = _go_to(workspace, "undo", path[-1].turn if path else 0, count)
+    if not brought_back:
+        return done
+    also = ", ".join(f"#{n}" for n in brought_back)
+    text = f"{done.text} The subtraction of edit {also} came after and was undone with that."
+    return replace(done, text=text)
 
 
 def rollback(workspace: Workspace, name: str) -> Change:
