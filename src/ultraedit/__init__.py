@@ -28,10 +28,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "PRESETS": "methods.presets",
-    "Answer": "editing.editor",
+    "Answer": "editing.outcome",
     "ConfigError": "errors",
     "DataError": "errors",
-    "EditSummary": "editing.editor",
+    "EditSummary": "editing.outcome",
     "Editor": "editing.editor",
     "Method": "methods.base",
     "ModelError": "errors",
@@ -42,7 +42,7 @@ _HOME = {
     "UltraEditError": "errors",
     "Workspace": "workspace.workspace",
     "WorkspaceError": "errors",
-    "WrittenTurn": "editing.editor",
+    "WrittenTurn": "editing.outcome",
     "create_workspace": "workspace.create",
     "facts_path": "data.bundled",
     "read_records": "data.read",

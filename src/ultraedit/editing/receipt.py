@@ -55,24 +55,3 @@ class Receipt:
             f'{text}\n  p("{self.target}") {self.probability_before:.2g} -> {self.probability_after:.2g}, '
             f"{self.seconds:.2f} s, weights moved by {moved:.2g} of their size in {len(self.moved)} modules"
         )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The model's greedy answer, and the unedited model's beside it if asked for."""
-
-    edited: str
-    original: str | None = None
-
-
-@dataclass(frozen=True)
-class EditSummary:
-    """What a stream did.  `edits` counts every record that came in; none is ever dropped."""
-
-    edits: int
-    learned: int
-    superseded: int
-    turns: int
-    seconds: float
-    mean_probability_before: float
-    mean_probability_after: float
