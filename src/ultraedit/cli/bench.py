@@ -44,6 +44,14 @@ ScoreOption = Annotated[
 GenerateOption = Annotated[
     int, typer.Option("--generate", min=0, help="Records asked in free generation, at most.")
 ]
+ChatOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--chat/--no-chat",
+        help="Measure what is left of the unedited model's chat, on bundled requests.  [default: where the form is "
+        "chat]",
+    ),
+]
 AbilityOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -117,6 +125,7 @@ def bench(
     ] = "raw",
     score: ScoreOption = 2000,
     generate: GenerateOption = 200,
+    chat: ChatOption = None,
     ability: AbilityOption = None,
     ability_limit: AbilityLimitOption = None,
     require: RequireOption = None,
@@ -159,6 +168,7 @@ def bench(
         format=format,
         score=score,
         generate=generate,
+        chat=chat,
         ability=tuple(ability or ()),
         ability_limit=ability_limit,
         seed=seed,

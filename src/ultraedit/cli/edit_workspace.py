@@ -14,6 +14,7 @@ from ultraedit.cli.workspaces import command_line
 from ultraedit.errors import DataError
 
 if TYPE_CHECKING:
+    from ultraedit.workspace.chat import ChatReading
     from ultraedit.workspace.config import HealthConfig
     from ultraedit.workspace.workspace import Acknowledged, Workspace
 
@@ -43,7 +44,7 @@ def edit_one(
     json_output: bool,
 ) -> None:
     """Write one fact as a turn of its own, with the answers before and after."""
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     from ultraedit.data.record import Record
 
@@ -66,9 +67,12 @@ def edit_one(
         health = workspace.store.config.health
     if json_output:
         found: dict[str, Any] = receipt.as_dict()
-        print_json(found | {"edit": number, "health": done.health.model_dump(mode="json")})
+        found |= {"edit": number, "health": done.health.model_dump(mode="json")}
+        print_json(found | {"chat": done.chat and asdict(done.chat)})
         return
     say(f"#{number} {receipt}")
+    if done.chat is not None:
+        say(f"  {done.chat}")
     _Health(health).tell(done)
 
 
@@ -96,6 +100,7 @@ def edit_file(
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
             note(f"{summary.skipped:,} rows of '{file}' are written already (--again starts over).")
+        chat: ChatReading | None = None
         left = None if total is None else total - summary.skipped
         health = _Health(workspace.store.config.health)
         with edit_progress(left, json_output) as advance:
@@ -110,14 +115,19 @@ def edit_file(
                 summary.seconds += receipts[0].seconds
                 advance(done.written)
                 health.tell(done)
+                chat = done.chat
         head = workspace.head
     if json_output:
-        print_json(asdict(summary) | {"workspace": folder, "head": head})
+        print_json(
+            asdict(summary) | {"workspace": folder, "head": head, "chat": chat and asdict(chat)}
+        )
         return
     say(
         f"{summary.edits:,} edits in {summary.turns:,} turns, {summary.learned:,} learned, {summary.superseded:,} "
         f"superseded, {summary.seconds:.1f} s; {folder} stands at turn {head}"
     )
+    if chat is not None:
+        say(f"{chat}.")
 
 
 def ask_workspace(

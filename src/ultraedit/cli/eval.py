@@ -11,6 +11,7 @@ import typer
 from ultraedit.cli.bench import (
     AbilityLimitOption,
     AbilityOption,
+    ChatOption,
     GenerateOption,
     RequireOption,
     ScoreOption,
@@ -71,6 +72,7 @@ def eval_(
     ] = False,
     score: ScoreOption = 2000,
     generate: GenerateOption = 200,
+    chat: ChatOption = None,
     ability: AbilityOption = None,
     ability_limit: AbilityLimitOption = None,
     require: RequireOption = None,
@@ -103,6 +105,7 @@ def eval_(
         format=format,
         score=score,
         generate=generate,
+        chat=chat,
         ability=tuple(ability or ()),
         ability_limit=ability_limit,
         seed=seed,

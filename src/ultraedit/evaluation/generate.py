@@ -14,7 +14,7 @@ from ultraedit.model.keeps import kept, new_cache
 from ultraedit.model.steady import steady
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -56,9 +56,13 @@ class Generator:
         *,
         max_new_tokens: int = 32,
         stop_at_newline: bool = True,
+        on_answers: Callable[[int], None] | None = None,
     ) -> list[Generation]:
         """One answer per prompt of token ids, in the order given.  Raises DataError past the
-        context."""
+        context.
+
+        `on_answers` is called after each batch with the number of answers it gave.
+        """
         results: list[Generation | None] = [None] * len(prompts)
         for chosen in self._batches([len(p) for p in prompts], max_new_tokens):
             self.forward.fits(len(prompts[chosen[-1]]) + 1, "a prompt and one token of answer")
@@ -66,6 +70,8 @@ class Generator:
                 answers = self._run([prompts[i] for i in chosen], max_new_tokens, stop_at_newline)
             for i, (ids, stopped) in zip(chosen, answers, strict=True):
                 results[i] = Generation(self._text(ids, stop_at_newline), tuple(ids), stopped)
+            if on_answers is not None:
+                on_answers(len(chosen))
         return [r for r in results if r is not None]
 
     def _batches(self, lengths: Sequence[int], limit: int) -> list[list[int]]:

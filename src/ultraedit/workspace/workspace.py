@@ -21,6 +21,7 @@ from ultraedit.errors import UltraEditError, WorkspaceError
 from ultraedit.methods.base import Turn
 from ultraedit.model.load import load, resolve
 from ultraedit.workspace import tensors
+from ultraedit.workspace.chat import ChatReading
 from ultraedit.workspace.config import method_in
 from ultraedit.workspace.health import Monitor
 from ultraedit.workspace.history import History
@@ -40,6 +41,8 @@ class Acknowledged:
     health: HealthRow
     rolled_back_to: int | None = None
     """The turn the workspace went back to, where the policy is rollback and the reading red."""
+    chat: ChatReading | None = None
+    """What it left of the model's own answers; None where the edits are not in chat form."""
 
 
 class Workspace:
@@ -255,6 +258,7 @@ class Workspace:
         try:
             written = self.write(records, with_rephrases)
             health = self._monitor.read(written.receipts, number, self.history, parent)
+            chat = self._monitor.chat()
             new = self.describe(
                 number, parent, records, written, with_rephrases, source=source, health=health
             )
@@ -278,7 +282,7 @@ class Workspace:
             raise
         del before
         give_back_freed()  # health readings and snapshots too, not the turn's own scratch alone
-        return Acknowledged(number, written, health, back)
+        return Acknowledged(number, written, health, back, chat)
 
     def write(self, records: Sequence[Record], with_rephrases: bool) -> WrittenTurn:
         """Edit the live model only."""

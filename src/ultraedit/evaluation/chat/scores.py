@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ultraedit.data.requests import Kind, Request
 from ultraedit.evaluation import match
 from ultraedit.evaluation.chat.checks import passes
 from ultraedit.evaluation.chat.protocol import WAYS, ChatProtocol, Way
-from ultraedit.evaluation.chat.requests import Kind, Request
 from ultraedit.evaluation.chat.unedited import Said
 from ultraedit.evaluation.intervals import Figure, figure
 

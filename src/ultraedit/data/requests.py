@@ -1,8 +1,9 @@
-"""The bundled chat requests: what an edited model must answer as it did before."""
+"""Chat requests: what an edited model must answer as it did before.  Knows nothing of models."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,3 +71,17 @@ def bundled_requests(split: Split = "score") -> list[Request]:
         for row in rows
         if row["split"] == split
     ]
+
+
+def spread(requests: Sequence[Request], count: int) -> list[Request]:
+    """A fixed choice of `count` requests, at even distances, so that every kind has its share.
+
+    Args:
+        requests: what to choose from.
+        count: how many; all where there are no more.
+
+    Returns:
+        The chosen ones, in their order.
+    """
+    some = min(count, len(requests))
+    return [requests[len(requests) * k // some] for k in range(some)]
