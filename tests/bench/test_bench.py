@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ultraedit.bench.bench import Config, run_bench
-from ultraedit.bench.plan import slug
 from ultraedit.bench.run import run_once
+from ultraedit.bench.schedule import slug
 from ultraedit.cli.app import main
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, NumericalError

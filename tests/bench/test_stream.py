@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from ultraedit.bench.plan import checkpoint_times, parse_checkpoints, parse_rows
+from ultraedit.bench.schedule import checkpoint_times, parse_checkpoints, parse_rows
 from ultraedit.bench.stream import open_stream, source_digest
 from ultraedit.errors import ConfigError, DataError
 

@@ -23,7 +23,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ULTRAEDIT_MODEL", str(model))
     monkeypatch.setenv("ULTRAEDIT_EDITS", "37")
     monkeypatch.setattr("ultraedit.data.bundled.anchor_text", lambda: tiny.TEXT)
-    monkeypatch.setattr("ultraedit.model.fastest.fastest_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("ultraedit.model.dtype.fastest_dtype", lambda device: torch.float32)
     folder = tmp_path / "run"
     folder.mkdir()
     monkeypatch.chdir(folder)

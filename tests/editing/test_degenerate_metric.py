@@ -9,7 +9,7 @@ import torch
 
 import tiny
 from ultraedit.core import turn as turn_module
-from ultraedit.core.preserve import DenseMetric
+from ultraedit.core.metric import DenseMetric
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import NumericalError

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 import tiny
 from ultraedit import Editor
-from ultraedit.bench.plan import Row
+from ultraedit.bench.schedule import Row
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation.scorer import ModelScorer

@@ -18,7 +18,7 @@ from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.presets import method
 from ultraedit.planning.budget import parse_bytes
 from ultraedit.planning.configs import bundled_names, read_config
-from ultraedit.planning.live import LiveBytes
+from ultraedit.planning.memory_tracker import MemoryTracker
 from ultraedit.planning.plan import PARTS, Plan, Workload, plan
 
 planning = importlib.import_module("ultraedit.planning.plan")
@@ -35,7 +35,7 @@ def made(**changes) -> Plan:
 
 
 def test_live_bytes_follow_storages_and_not_views() -> None:
-    memory = LiveBytes()
+    memory = MemoryTracker()
     with memory:
         with memory.part("a"):
             a = torch.empty(1000)

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.plan import (
+from ultraedit.bench.run import Setting, make_editor, run_once
+from ultraedit.bench.schedule import (
     Row,
     checkpoint_times,
     parse_rows,
     parse_tasks,
     require_extras,
 )
-from ultraedit.bench.run import Setting, make_editor, run_once
 from ultraedit.bench.store import Store, TurnPoint
 from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
 from ultraedit.data.read import read_records
@@ -274,9 +274,9 @@ def _result(
     runs: list[Run],
     unedited_ability: dict[str, Figure],
 ) -> Result:
+    from ultraedit.evaluation.environment import hardware, model_info, versions
     from ultraedit.evaluation.highlights import checkpoint
     from ultraedit.evaluation.schema import DataInfo, Result
-    from ultraedit.evaluation.surroundings import hardware, model_info, versions
 
     counts = {
         "records scored": len(setting.scored),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ultraedit.bench.plan import Row
+from ultraedit.bench.schedule import Row
 from ultraedit.bench.store import Progress, Store, TurnPoint
 from ultraedit.bench.stream import Stream
 from ultraedit.data.record import Record

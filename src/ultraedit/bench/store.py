@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ultraedit.bench.plan import slug
+from ultraedit.bench.schedule import slug
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
 from ultraedit.evaluation.evaluation import Evaluation, Row

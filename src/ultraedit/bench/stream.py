@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from ultraedit.bench.bench import Config
-    from ultraedit.bench.plan import Row
+    from ultraedit.bench.schedule import Row
     from ultraedit.model.text import Form
 
 

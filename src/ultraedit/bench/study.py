@@ -219,7 +219,7 @@ def split(grid: Grid, data: str) -> tuple[list[Record], list[Record], int]:
 
 def finalists(grid: Grid, development: Result) -> tuple[str, ...]:
     """Those named, or the best by `goal` among those whose harm is bearable; and `always`."""
-    from ultraedit.evaluation.lines import final, presets
+    from ultraedit.evaluation.series import final, presets
 
     if isinstance(grid.finalists, tuple):
         return tuple(dict.fromkeys((*grid.finalists, *grid.always)))
@@ -231,7 +231,7 @@ def finalists(grid: Grid, development: Result) -> tuple[str, ...]:
 
 def goal(result: Result, name: str) -> float:
     """What a setting is chosen by."""
-    from ultraedit.evaluation.lines import final
+    from ultraedit.evaluation.series import final
 
     for pair in (GOALS[:2], GOALS[2:]):
         found = [f.value for g in pair if (f := final(result, name, g)) is not None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ultraedit.bench.study import HARM, Study
 from ultraedit.evaluation.files import replacing, write_text
 from ultraedit.evaluation.intervals import Figure
-from ultraedit.evaluation.lines import final, of_preset, presets
+from ultraedit.evaluation.series import final, of_preset, presets
 from ultraedit.extras import require
 
 if TYPE_CHECKING:

@@ -140,7 +140,7 @@ def bench(
     requirements = parse_requirements(require or [])
     seed_all(seed)
     from ultraedit.bench.bench import Config, run_bench
-    from ultraedit.bench.plan import parse_checkpoints
+    from ultraedit.bench.schedule import parse_checkpoints
     from ultraedit.cli.bench_progress import watching
 
     settings = Config(

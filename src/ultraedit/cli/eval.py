@@ -31,7 +31,7 @@ from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ultraedit.bench.saved import EvalConfig
+    from ultraedit.bench.evaluate import EvalConfig
     from ultraedit.evaluation.schema import Result
 
 
@@ -91,7 +91,7 @@ def eval_(
 
     requirements = parse_requirements(require or [])
     seed_all(seed)
-    from ultraedit.bench.saved import EvalConfig
+    from ultraedit.bench.evaluate import EvalConfig
     from ultraedit.workspace.config import is_workspace
 
     settings = EvalConfig(
@@ -116,8 +116,8 @@ def eval_(
 
 
 def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -> Result:
+    from ultraedit.bench.evaluate import run_eval
     from ultraedit.bench.pair import SavedPair, base_of
-    from ultraedit.bench.saved import run_eval
     from ultraedit.cli.bench_progress import watching
 
     source = config.data
@@ -141,8 +141,8 @@ def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -
 
 
 def _workspace(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -> Result:
+    from ultraedit.bench.evaluate import run_eval
     from ultraedit.bench.pair import LivePair
-    from ultraedit.bench.saved import run_eval
     from ultraedit.cli.bench_progress import watching
     from ultraedit.workspace.workspace import Workspace
 

@@ -27,7 +27,7 @@ _LINES = (
 
 def final_rows(result: Result) -> list[tuple[str, dict[str, Figure]]]:
     """(name, figures at the end, averaged over orders) of the unedited model and of every preset."""
-    from ultraedit.evaluation.lines import final, presets
+    from ultraedit.evaluation.series import final, presets
 
     names = {n for run in result.runs for n in run.checkpoints[-1].figures}
     rows = [("unedited", dict(result.unedited.figures))]
@@ -53,7 +53,7 @@ def score_table(result: Result) -> Scores:
 
 def needs_lines(result: Result) -> list[str]:
     """What each row needs, a sentence on training, subject and memory; nothing where no baseline was run."""
-    from ultraedit.evaluation.lines import of_preset, presets
+    from ultraedit.evaluation.series import of_preset, presets
 
     if not any("baseline" in run.settings for run in result.runs):
         return []

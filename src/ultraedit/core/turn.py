@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ultraedit.core.preserve import Preserver
+from ultraedit.core.metric import Metric
 from ultraedit.core.solve import DualSolver, PrimalSolver, Update, solver
 
 State = TypeVar("State", bound="TurnState")
@@ -84,7 +84,7 @@ class TurnState(Protocol):
         """(3)."""
         ...
 
-    def metric(self, module: int) -> Preserver | None:
+    def metric(self, module: int) -> Metric | None:
         """(4); None is the identity."""
         ...
 

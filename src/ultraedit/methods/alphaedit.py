@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit.core.decompose import eigen
-from ultraedit.core.preserve import DenseMetric
+from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, LiveModel, Needs, State, require_positive

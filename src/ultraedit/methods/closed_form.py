@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ultraedit import arguments
 from ultraedit.core.decompose import LinAlgError
-from ultraedit.core.preserve import Preserver
+from ultraedit.core.metric import Metric
 from ultraedit.core.solve import Update
 from ultraedit.core.turn import Rows, write_turn
 from ultraedit.data.record import Record
@@ -139,7 +139,7 @@ class TurnState(State):
     @abstractmethod
     def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]: ...
 
-    def metric(self, module: int) -> Preserver | None:
+    def metric(self, module: int) -> Metric | None:
         return None
 
     def remember(self, rows: Sequence[Rows]) -> TurnState:

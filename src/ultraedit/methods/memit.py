@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ultraedit.core.preserve import DenseMetric
+from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
 from ultraedit.methods.base import Calibration, LiveModel, Needs, State, require_positive
 from ultraedit.methods.located import Located, LocatedEngine

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ultraedit.bench.bench import DRIFT_WINDOW, drift
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.plan import parse_tasks, require_extras
+from ultraedit.bench.schedule import parse_tasks, require_extras
 from ultraedit.bench.stream import open_stream, source_digest
 from ultraedit.data.read import read_records
 from ultraedit.extras import require
@@ -68,11 +68,11 @@ def run_eval(
 
     Raises ConfigError where `out` holds something else, and DataError, ModelError for unusable input.
     """
+    from ultraedit.evaluation.environment import hardware, model_info, versions
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.highlights import checkpoint, samples, side_effects
     from ultraedit.evaluation.protocol import FAMILIES, Protocol
     from ultraedit.evaluation.schema import DataInfo, Result, Run
-    from ultraedit.evaluation.surroundings import hardware, model_info, versions
     from ultraedit.model.context import context_length
 
     tasks = parse_tasks(config.ability)
