@@ -16,7 +16,7 @@ from ultraedit.export import RANKS, export, exporting, factors
 from ultraedit.export.adapter import attached, read_peft
 from ultraedit.export.factors import factorise, useful_ranks
 from ultraedit.export.lora import LEAST_ENERGY
-from ultraedit.export.measure import Probe
+from ultraedit.export.measure import ScoredEdits
 from ultraedit.model.generate import answer
 from ultraedit.model.load import load
 
@@ -191,7 +191,7 @@ def test_only_the_last_of_several_edits_of_one_prompt_is_scored(llama):
     from ultraedit.data.record import Record
 
     twice = [Record(llama.records[0].prompt, "something else"), *llama.records]
-    probe, plain = Probe(llama.editor, twice), Probe(llama.editor, llama.records)
+    probe, plain = ScoredEdits(llama.editor, twice), ScoredEdits(llama.editor, llama.records)
     assert probe._pairs == plain._pairs and probe.live == plain.live
 
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 import tiny
 from ultraedit import Editor
-from ultraedit.bench.schedule import Row
+from ultraedit.bench.schedule import MethodSpec
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation.scorer import ModelScorer
@@ -181,7 +181,7 @@ def test_retrieval_puts_the_nearest_facts_before_the_question() -> None:
 def test_each_says_what_it_needs() -> None:
     for name, how in BASELINES.items():
         assert all(text.endswith(".") for text in how.needs.as_dict().values()), name
-        assert set(how.needs.as_dict()) <= set(Row(name, how, None).settings())
+        assert set(how.needs.as_dict()) <= set(MethodSpec(name, how, None).settings())
 
 
 def test_settings_out_of_range_are_told() -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
 from ultraedit.bench.run import Setting, make_editor, run_once
 from ultraedit.bench.schedule import (
-    Row,
+    MethodSpec,
     checkpoint_times,
     parse_rows,
     parse_tasks,
     require_extras,
 )
-from ultraedit.bench.store import Store, TurnPoint
+from ultraedit.bench.store import BenchStore, TurnPoint
 from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
 from ultraedit.data.read import read_records
 from ultraedit.errors import ConfigError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result, Run
-    from ultraedit.model.text import Format
+    from ultraedit.model.form import FormChoice
 
 
 DRIFT_WINDOW = 256
@@ -58,7 +58,7 @@ class Config:
     checkpoints: int | tuple[int, ...] = 5
     """How many, or the numbers of edits at which they stand."""
     orders: int = 1
-    format: Format = "raw"
+    format: FormChoice = "raw"
     score: int = 2000
     """Records asked about, at most."""
     generate: int = 200
@@ -86,7 +86,7 @@ class Config:
         if isinstance(self.checkpoints, int) and self.checkpoints < 1:
             raise ConfigError(f"--checkpoints is {self.checkpoints}; it must be at least 1.")
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[MethodSpec]:
         return parse_rows(
             self.preset,
             step=self.step,
@@ -165,7 +165,7 @@ def run_bench(
     evaluator = _evaluator(model, tokenizer, rows, config, form)
     begin(out, config.as_dict(), overwrite)
     observer.stage(f"asking the unedited model about {len(scored):,} records")
-    store = Store(out, fingerprint(config, digest))
+    store = BenchStore(out, fingerprint(config, digest))
 
     def measure() -> dict[str, Figure]:
         from ultraedit.evaluation.ability import ability
@@ -207,7 +207,7 @@ def _runs(
     setting: Setting,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    rows: list[Row],
+    rows: list[MethodSpec],
     config: Config,
     observer: Observer,
     proceed: Callable[[], bool],
@@ -238,7 +238,7 @@ def _runs(
 def _evaluator(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    rows: list[Row],
+    rows: list[MethodSpec],
     config: Config,
     form: str,
 ) -> Evaluator:

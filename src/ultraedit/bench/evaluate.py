@@ -17,11 +17,11 @@ from ultraedit.extras import require
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from ultraedit.bench.pair import Pair
+    from ultraedit.bench.pair import ModelPair
     from ultraedit.data.record import Record
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result
-    from ultraedit.model.text import Form, Format
+    from ultraedit.model.form import FormChoice, PromptForm
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class EvalConfig:
     at: str | None = None
     """Turn of a workspace."""
     edits: int | None = None
-    format: Format = "auto"
+    format: FormChoice = "auto"
     score: int = 2000
     generate: int = 200
     ability: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class EvalConfig:
 
 def run_eval(
     config: EvalConfig,
-    pair: Pair,
+    pair: ModelPair,
     source: str | Sequence[Record],
     out: Path | None,
     stage: Callable[[str], None],
@@ -163,7 +163,7 @@ def _ability(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     tasks: dict[str, Path | None],
-    form: Form,
+    form: PromptForm,
     stage: Callable[[str], None],
 ) -> dict[str, Figure]:
     if not tasks:
@@ -176,7 +176,7 @@ def _ability(
     )
 
 
-def _form(config: EvalConfig, pair: Pair, tokenizer: PreTrainedTokenizerBase) -> Form:
+def _form(config: EvalConfig, pair: ModelPair, tokenizer: PreTrainedTokenizerBase) -> PromptForm:
     """`auto` is the form in which the model was edited, where it says so."""
     from ultraedit.model.text import resolve_format
 

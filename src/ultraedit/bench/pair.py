@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
-class Pair(Protocol):
+class ModelPair(Protocol):
     """The model of one block is not used after it."""
 
     def notes(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from ultraedit.cli.common import (
     DeviceOption,
     Dtype,
     DtypeOption,
-    Form,
     FormatOption,
     JsonOption,
     ModelArgument,
@@ -23,6 +22,7 @@ from ultraedit.cli.common import (
 )
 from ultraedit.cli.screen import print_json
 from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
+from ultraedit.model.form import FormChoice
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Asked:
     """One model's answer, and the form the prompt was put in."""
 
     model: str
-    form: Form
+    form: FormChoice
     answer: str
 
 
@@ -91,7 +91,7 @@ def ask(
     refuse_elsewhere(model, "base", base)
     seed_all(seed)
 
-    def of(name: str, form: Form) -> Asked:
+    def of(name: str, form: FormChoice) -> Asked:
         return _answer(name, prompt, form, max_new_tokens, dtype, device, trust_remote_code)
 
     first = of(model, format)
@@ -114,7 +114,7 @@ def ask(
 def _answer(
     name: str,
     prompt: str,
-    form: Form,
+    form: FormChoice,
     max_new_tokens: int,
     dtype: Dtype,
     device: str,

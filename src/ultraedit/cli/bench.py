@@ -11,7 +11,6 @@ from ultraedit.cli.common import (
     ConfigOption,
     DeviceOption,
     DtypeOption,
-    Form,
     JsonOption,
     ModelArgument,
     SeedOption,
@@ -19,6 +18,7 @@ from ultraedit.cli.common import (
     seed_all,
 )
 from ultraedit.cli.screen import note, print_json, say
+from ultraedit.model.form import FormChoice
 
 if TYPE_CHECKING:
     from ultraedit.bench.require import Requirement
@@ -113,7 +113,8 @@ def bench(
         int, typer.Option("--orders", min=1, help="The file's own order, then shuffles by seed.")
     ] = 1,
     format: Annotated[
-        Form, typer.Option("--format", help="Form of edits and questions; the literature's is raw.")
+        FormChoice,
+        typer.Option("--format", help="Form of edits and questions; the literature's is raw."),
     ] = "raw",
     score: ScoreOption = 2000,
     generate: GenerateOption = 200,

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ultraedit.errors import ConfigError
+from ultraedit.model.form import FormChoice
 
-Form = Literal["auto", "raw", "chat"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "fastest"]
 
 
@@ -84,7 +84,7 @@ SeedOption = Annotated[
     ),
 ]
 FormatOption = Annotated[
-    Form,
+    FormChoice,
     typer.Option(
         "--format",
         help="Put prompts as raw text or through the chat template; auto is chat where there is one.",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ultraedit.cli.common import Form, repeated_warnings
+from ultraedit.cli.common import repeated_warnings
 from ultraedit.cli.screen import note, print_json, say
 from ultraedit.cli.workspaces import command_line
 from ultraedit.errors import DataError
+from ultraedit.model.form import FormChoice
 
 if TYPE_CHECKING:
     from ultraedit.workspace.config import HealthConfig
@@ -127,7 +128,7 @@ def ask_workspace(
     at: str | None,
     compare: str | None,
     base: str | None,
-    format: Form,
+    format: FormChoice,
     max_new_tokens: int,
     device: str,
     trust_remote_code: bool,

@@ -42,12 +42,13 @@ from ultraedit.methods.presets import method
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.fingerprint import fingerprint
+from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.steady import steady
-from ultraedit.model.text import Form, Format, PromptEncoder
+from ultraedit.model.text import PromptEncoder
 from ultraedit.model.usable import follow, usable
 from ultraedit.model.weights import edited_weights, originals, shifted
 
@@ -69,7 +70,7 @@ class Editor:
         *,
         preset: str | Method = "default",
         modules: str | Sequence[str] | None = None,
-        format: Format = "auto",
+        format: FormChoice = "auto",
         step: float | None = None,
         steps: int | None = None,
         ridge: float | None = None,
@@ -112,7 +113,7 @@ class Editor:
             end_token=end_token,
         )
         self.encoder = PromptEncoder(tokenizer, arguments.word(format, "format"))
-        self.form: Form = self.encoder.form
+        self.form: PromptForm = self.encoder.form
         wanted = wanted or self.method.modules
         structure = find_structure(self.model, named=wanted not in ("auto", "paper"))
         projections = select_projections(self.model, structure, wanted)
@@ -140,7 +141,7 @@ class Editor:
         trust_remote_code: bool = False,
         preset: str | Method = "default",
         modules: str | Sequence[str] | None = None,
-        format: Format = "auto",
+        format: FormChoice = "auto",
         step: float | None = None,
         steps: int | None = None,
         ridge: float | None = None,
@@ -316,7 +317,7 @@ class Editor:
         *,
         compare: bool = False,
         max_new_tokens: int = 32,
-        format: Format | None = None,
+        format: FormChoice | None = None,
     ) -> Answer:
         """The greedy answer; with `compare` the unedited model's beside it."""
         arguments.text(prompt, "the prompt")

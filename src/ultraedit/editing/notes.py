@@ -18,7 +18,7 @@ from pydantic import (
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import from_settings, settings_of
-from ultraedit.model.text import Form
+from ultraedit.model.form import PromptForm
 
 NOTES = "ultraedit.json"
 
@@ -43,7 +43,7 @@ class Notes(BaseModel):
     """The unedited model: an alias, a hub id, or a folder's absolute path (relative in old notes)."""
     edits: int = Field(ge=0)
     turns: int = Field(ge=0)
-    format: Form
+    format: PromptForm
     method: Annotated[Method, PlainValidator(_method), PlainSerializer(settings_of)]
     modules: tuple[str, ...] = Field(min_length=1)
     """Names in the saved model, of which `save_pretrained` writes no wrapper."""

@@ -17,9 +17,9 @@ from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Method
 from ultraedit.model.find import find_structure
 from ultraedit.model.fingerprint import bit_sums, fingerprint
+from ultraedit.model.form import PromptForm
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
-from ultraedit.model.text import Form
 from ultraedit.model.weights import EditedWeight, edited_weights, originals
 
 
@@ -35,7 +35,7 @@ class Edited(Protocol):
     @property
     def base(self) -> str: ...
     @property
-    def form(self) -> Form: ...
+    def form(self) -> PromptForm: ...
     @property
     def method(self) -> Method: ...
     @property
@@ -53,7 +53,7 @@ class EditedFolder:
     tokenizer: PreTrainedTokenizerBase
     weights: tuple[EditedWeight, ...]
     base: str
-    form: Form
+    form: PromptForm
     method: Method
     edits: int
     turns: int

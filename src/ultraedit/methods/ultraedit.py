@@ -22,7 +22,7 @@ from ultraedit.core.values import displacement_values, scale_gradients
 from ultraedit.core.whitening import RANK, Whitening
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, Metrics, Shapes
-from ultraedit.methods.closed_form import ClosedForm, TurnState
+from ultraedit.methods.closed_form import ClosedForm, ClosedFormState
 from ultraedit.model.trace import LossKind
 
 
@@ -97,7 +97,7 @@ class UltraEdit(ClosedForm):
 
 
 @dataclass(frozen=True)
-class UltraEditState(TurnState):
+class UltraEditState(ClosedFormState):
     method: UltraEdit
     shapes: Shapes
     calibration: Calibration

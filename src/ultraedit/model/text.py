@@ -8,15 +8,13 @@ it has behind its prompt in one text, wherever that text begins with the prompt'
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.model.batch import common_start
-
-Form = Literal["raw", "chat"]
-Format = Literal["auto", "raw", "chat"]
+from ultraedit.model.form import PromptForm
 
 ANCHORS = ("a", ".", "1")
 """Texts to put in front of a target whose own prompt does not keep its tokens in front of it."""
@@ -39,7 +37,7 @@ class PromptEncoder:
         Raises ConfigError for a form that this tokenizer cannot give.
         """
         self.tokenizer = tokenizer
-        self.form: Form = resolve_format(tokenizer, format)
+        self.form: PromptForm = resolve_format(tokenizer, format)
         self._system = False
         self._parts = False
         self._lead = " "
@@ -178,7 +176,7 @@ class PromptEncoder:
         return lead if found and whole.startswith(rendered) and lead.isspace() else ""
 
 
-def resolve_format(tokenizer: PreTrainedTokenizerBase, form: str) -> Form:
+def resolve_format(tokenizer: PreTrainedTokenizerBase, form: str) -> PromptForm:
     """`auto` is `chat` where the tokenizer carries a chat template, else `raw`.
 
     Raises ConfigError for an unknown form, or where `chat` has no template to use.
@@ -200,13 +198,13 @@ def resolve_format(tokenizer: PreTrainedTokenizerBase, form: str) -> Form:
     return "chat"
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, form: Form) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, form: PromptForm) -> list[int]:
     """One prompt of `PromptEncoder.prompt`, where a single one is wanted."""
     return PromptEncoder(tokenizer, form).prompt(prompt)
 
 
 def encode_pair(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, form: Form
+    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, form: PromptForm
 ) -> tuple[list[int], list[int]]:
     """One pair of `PromptEncoder.pair`, where a single one is wanted."""
     return PromptEncoder(tokenizer, form).pair(prompt, target)
