@@ -160,7 +160,7 @@ def test_every_verb_that_lists(
         )
     out = tmp_path / "out"
     commands: tuple[tuple[object, ...], ...] = (
-        ("edit", wide, "--file", facts, "--out", out, "--steps", 1, "--turn", 3),
+        ("edit", wide, "--file", facts, "--out", out, "--steps", 1, "--turn-size", 3),
         ("edit", wide, "Who wrote the very long book about nothing at all?", "Ann", "--steps", 1),
         ("edit", ws, "Who wrote the very long book about nothing at all?", "Ann"),
         ("log", ws),

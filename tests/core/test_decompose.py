@@ -108,7 +108,7 @@ def test_a_turn_of_facts_that_are_known_is_written() -> None:
     silent[letters] = False
     head[silent] = 0  # it says letters only,
     head *= 4000  # and is sure of whatever it says
-    editor = Editor(model, tokenizer, text=tiny.TEXT, format="raw", end_token=False)
+    editor = Editor(model, tokenizer, text=tiny.TEXT, form="raw", end_token=False)
     facts = []
     for prompt in (f"{p} {i}" for i in range(30) for p, _ in tiny.FACTS):
         ids = tokenizer(prompt + " ", return_tensors="pt")["input_ids"]

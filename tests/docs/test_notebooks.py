@@ -52,7 +52,7 @@ def test_first_edit(somewhere: Path) -> None:
     said = run(NOTEBOOKS[0])
     assert 'p("Ida Krol")' in said[1]
     unedited = said[0]
-    assert said[3] == unedited, "inside disabled() the model answers as before the edit"
+    assert said[3] == unedited, "inside disable_edits() the model answers as before the edit"
     assert said[-1] == unedited, "after reset() the model answers as before the edit"
     assert (somewhere / "edited-model" / "config.json").exists()
 

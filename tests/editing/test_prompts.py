@@ -88,7 +88,7 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
     def made() -> Editor:
         # scaled, because whitening by a first turn's few rows magnifies rounding
         how = method("thorough", step=0.1, steps=3, text_weight=0.0, whiten=False)
-        return Editor(tiny.llama(), tokenizer, preset=how, format="chat", text=tiny.TEXT)
+        return Editor(tiny.llama(), tokenizer, preset=how, form="chat", text=tiny.TEXT)
 
     shared, apart = made(), made()
     apart.stack.share = 0

@@ -154,7 +154,7 @@ def test_half_precision_bases_get_half_precision_adapters(make_case, tmp_path):
     base, _ = load(case.base)
     adapted = PeftModel.from_pretrained(base, tmp_path / "a").eval()
     ours = read_peft(tmp_path / "a")
-    with case.editor.disabled(), attached(case.editor.model, ours):
+    with case.editor.disable_edits(), attached(case.editor.model, ours):
         torch.testing.assert_close(case.logits(), case.logits(adapted), rtol=0.02, atol=0.05)
 
 

@@ -38,9 +38,7 @@ def vivid(dtype: torch.dtype = torch.float32) -> PreTrainedModel:
 
 def make(name: str, model: PreTrainedModel, modules: object = "auto", **more: float) -> Editor:
     how = method(name, **(SETTINGS[name] | more))
-    return Editor(
-        model, tiny.tokenizer(), preset=how, modules=modules, format="raw", text=tiny.TEXT
-    )  # type: ignore[arg-type]
+    return Editor(model, tiny.tokenizer(), preset=how, modules=modules, form="raw", text=tiny.TEXT)  # type: ignore[arg-type]
 
 
 def log_probability(model: PreTrainedModel) -> float:

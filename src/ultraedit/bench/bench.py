@@ -46,7 +46,7 @@ class Config:
     data: str
     edits: int | None = None
     """None takes every usable record of the data."""
-    turn: int = 100
+    turn_size: int = 100
     preset: tuple[str, ...] = ("default",)
     baseline: tuple[str, ...] = ()
     """Other ways to edit, as further rows."""
@@ -58,7 +58,7 @@ class Config:
     checkpoints: int | tuple[int, ...] = 5
     """How many, or the numbers of edits at which they stand."""
     orders: int = 1
-    format: FormChoice = "raw"
+    form: FormChoice = "raw"
     score: int = 2000
     """Records asked about, at most."""
     generate: int = 200
@@ -73,14 +73,14 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, least in (
-            ("turn", 1),
+            ("turn_size", 1),
             ("orders", 1),
             ("score", 1),
             ("generate", 0),
         ):
             if getattr(self, name) < least:
                 raise ConfigError(
-                    f"--{name} is {getattr(self, name)}; it must be at least {least}."
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least {least}."
                 )
 
         if isinstance(self.checkpoints, int) and self.checkpoints < 1:
@@ -137,7 +137,7 @@ def run_bench(
     """
     from ultraedit.model.context import context_length
     from ultraedit.model.load import load
-    from ultraedit.model.text import resolve_format
+    from ultraedit.model.text import resolve_form
 
     rows = config.rows()
     tasks = parse_tasks(config.ability)
@@ -155,12 +155,12 @@ def run_bench(
         device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
-    form = resolve_format(tokenizer, config.format)
+    form = resolve_form(tokenizer, config.form)
     observer.stage("reading the data")
     context = context_length(model, tokenizer)
     stream = open_stream(config.data, config.edits, tokenizer, form, context)
     warm_up = warm_up_stream(config, rows, stream, tokenizer, form, context)
-    times = checkpoint_times(stream.edits, config.turn, config.checkpoints)
+    times = checkpoint_times(stream.edits, config.turn_size, config.checkpoints)
     scored = stream.scored(times, config.score, config.seed)
     evaluator = _evaluator(model, tokenizer, rows, config, form)
     begin(out, config.as_dict(), overwrite)
@@ -183,7 +183,7 @@ def run_bench(
         stream=stream,
         scored=scored,
         times=times,
-        turn=config.turn,
+        turn_size=config.turn_size,
         seed=config.seed,
         evaluator=evaluator,
         baseline=evaluator.baseline([record for _, record in scored], drift()),

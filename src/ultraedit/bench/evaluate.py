@@ -36,7 +36,7 @@ class EvalConfig:
     at: str | None = None
     """Turn of a workspace."""
     edits: int | None = None
-    format: FormChoice = "auto"
+    form: FormChoice = "auto"
     score: int = 2000
     generate: int = 200
     ability: tuple[str, ...] = ()
@@ -178,8 +178,8 @@ def _ability(
 
 def _form(config: EvalConfig, pair: ModelPair, tokenizer: PreTrainedTokenizerBase) -> PromptForm:
     """`auto` is the form in which the model was edited, where it says so."""
-    from ultraedit.model.text import resolve_format
+    from ultraedit.model.text import resolve_form
 
     noted = pair.notes().get("format")
-    wanted = noted if config.format == "auto" and noted in ("raw", "chat") else config.format
-    return resolve_format(tokenizer, wanted)
+    wanted = noted if config.form == "auto" and noted in ("raw", "chat") else config.form
+    return resolve_form(tokenizer, wanted)

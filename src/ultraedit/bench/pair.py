@@ -66,7 +66,7 @@ class LivePair:
 
     @contextmanager
     def base(self) -> Iterator[Loaded]:
-        with self._editor.disabled():
+        with self._editor.disable_edits():
             yield self._editor.model, self._editor.tokenizer
 
     @contextmanager

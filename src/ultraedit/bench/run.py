@@ -51,7 +51,7 @@ class Setting:
     scored: Sequence[tuple[int, Record]]
     """(index in the stream, record) of those asked about."""
     times: tuple[int, ...]
-    turn: int
+    turn_size: int
     seed: int
     evaluator: Evaluator
     baseline: Baseline
@@ -69,7 +69,7 @@ def make_editor(
     form: PromptForm,
     base: str,
 ) -> Editor:
-    return Editor(model, tokenizer, preset=row.method, modules=row.modules, format=form, base=base)
+    return Editor(model, tokenizer, preset=row.method, modules=row.modules, form=form, base=base)
 
 
 def run_once(
@@ -85,7 +85,7 @@ def run_once(
     The model is put back to its original weights at the end, and on any error.
     """
     places = setting.stream.places(order, setting.seed)
-    saved = setting.store.load(row.label, order, editor.engine.load_state)
+    saved = setting.store.load(row.label, order, editor.engine.load_state_dict)
     progress = RunProgress()
     measured: dict[str, Figure] = {}
     try:
@@ -94,13 +94,13 @@ def run_once(
             editor.restore(state)
         elif isinstance(editor.method, StableEdit) and setting.warm_up is not None:
             say("warming up")
-            warm_up(editor, setting.warm_up.records(), setting.turn)
+            warm_up(editor, setting.warm_up.records(), setting.turn_size)
         evaluations = setting.store.evaluations(row.label, order, progress)
         records = setting.stream.in_order(places, progress.position)
         for time_ in setting.times:
             if time_ <= progress.position:
                 continue
-            for chunk in _turns(islice(records, time_ - progress.position), setting.turn):
+            for chunk in _turns(islice(records, time_ - progress.position), setting.turn_size):
                 point = _edit(editor, chunk, progress)
                 progress.position = point.edits
                 progress.turns.append(point)
@@ -217,7 +217,11 @@ def _sum_up(
         order=order,
         seed=setting.seed,
         settings=row.settings()
-        | {"turn": setting.turn, "edited": [w.name for w in editor.weights], "format": editor.form},
+        | {
+            "turn_size": setting.turn_size,
+            "edited": [w.name for w in editor.weights],
+            "form": editor.form,
+        },
         checkpoints=[checkpoint(e, protocol) for e in evaluations],
         retention=[
             retention(evaluations, family, metric, protocol)

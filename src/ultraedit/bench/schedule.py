@@ -185,13 +185,15 @@ def parse_checkpoints(text: str) -> int | tuple[int, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def checkpoint_times(edits: int, turn: int, checkpoints: int | tuple[int, ...]) -> tuple[int, ...]:
+def checkpoint_times(
+    edits: int, turn_size: int, checkpoints: int | tuple[int, ...]
+) -> tuple[int, ...]:
     """Numbers of edits after which everything is scored, the last at the end.
 
     `checkpoints` is how many, evenly spread over the ends of turns (fewer where the stream has fewer turns), or the
     numbers themselves.  Raises ConfigError for numbers that do not rise, fall inside a turn or miss the end.
     """
-    for name, value in (("edits", edits), ("turn", turn)):
+    for name, value in (("edits", edits), ("turn-size", turn_size)):
         if value < 1:
             raise ConfigError(f"--{name} is {value}; it must be at least 1.")
     if isinstance(checkpoints, tuple):
@@ -203,9 +205,9 @@ def checkpoint_times(edits: int, turn: int, checkpoints: int | tuple[int, ...]) 
                 f"--checkpoints is '{said}' and the stream has {edits:,} edits; the last must be {edits}."
             )
         for number in checkpoints[:-1]:
-            if number % turn:
+            if number % turn_size:
                 raise ConfigError(
-                    f"--checkpoints is '{said}'; {number} is inside a turn, as --turn is {turn}."
+                    f"--checkpoints is '{said}'; {number} is inside a turn, as --turn-size is {turn_size}."
                 )
         return checkpoints
     if checkpoints < 1:

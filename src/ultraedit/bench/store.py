@@ -102,9 +102,9 @@ class BenchStore:
         write_scores(path, rows, preset=label, order=order, edits=edits)
 
     def load(
-        self, label: str, order: int, load_state: Callable[[dict[str, Tensor]], State]
+        self, label: str, order: int, load_state_dict: Callable[[dict[str, Tensor]], State]
     ) -> tuple[RunProgress, EditorState] | None:
-        """The last checkpoint of a run, None where there is none; `load_state` is of the editor's engine.
+        """The last checkpoint of a run, None where there is none; `load_state_dict` is of the editor's engine.
 
         Raises ConfigError where it is damaged.
         """
@@ -120,7 +120,7 @@ class BenchStore:
             self._own(path, notes.get("fingerprint"))
             progress = _PROGRESS.validate_json(notes["progress"])
             edits, turns = int(notes["edits"]), int(notes["turns"])
-            statistics = load_state(_under("statistics/", tensors))
+            statistics = load_state_dict(_under("statistics/", tensors))
         except (SafetensorError, ValidationError, KeyError, ValueError) as error:
             raise ConfigError(
                 f"the saved state '{path}' is damaged; delete it to run this part again."

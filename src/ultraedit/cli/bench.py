@@ -65,7 +65,9 @@ def bench(
         int | None,
         typer.Option("--edits", min=1, help="Records to edit, from the first on.  [default: all]"),
     ] = None,
-    turn: Annotated[int, typer.Option("--turn", min=1, help="Edits written together.")] = 100,
+    turn_size: Annotated[
+        int, typer.Option("--turn-size", min=1, help="Edits written together.")
+    ] = 100,
     preset: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,9 +114,9 @@ def bench(
     orders: Annotated[
         int, typer.Option("--orders", min=1, help="The file's own order, then shuffles by seed.")
     ] = 1,
-    format: Annotated[
+    form: Annotated[
         FormChoice,
-        typer.Option("--format", help="Form of edits and questions; the literature's is raw."),
+        typer.Option("--form", help="Form of edits and questions; the literature's is raw."),
     ] = "raw",
     score: ScoreOption = 2000,
     generate: GenerateOption = 200,
@@ -148,7 +150,7 @@ def bench(
         model=model,
         data=data,
         edits=edits,
-        turn=turn,
+        turn_size=turn_size,
         preset=tuple(preset or ([] if baseline else ["default"])),
         baseline=tuple(baseline or ()),
         step=step,
@@ -157,7 +159,7 @@ def bench(
         warm_up=warm_up,
         checkpoints=parse_checkpoints(checkpoints),
         orders=orders,
-        format=format,
+        form=form,
         score=score,
         generate=generate,
         ability=tuple(ability or ()),

@@ -83,10 +83,10 @@ SeedOption = Annotated[
         "--seed", min=0, max=2**32 - 1, help="Seed of every random choice.", show_default=True
     ),
 ]
-FormatOption = Annotated[
+FormOption = Annotated[
     FormChoice,
     typer.Option(
-        "--format",
+        "--form",
         help="Put prompts as raw text or through the chat template; auto is chat where there is one.",
     ),
 ]

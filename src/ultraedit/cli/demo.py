@@ -46,7 +46,9 @@ def demo(
     model: Annotated[
         str, typer.Option("--model", help="Edit this folder or hub id instead.")
     ] = "smollm2",
-    turn: Annotated[int, typer.Option("--turn", min=1, help="Edits written together.")] = 100,
+    turn_size: Annotated[
+        int, typer.Option("--turn-size", min=1, help="Edits written together.")
+    ] = 100,
     scored: Annotated[
         int, typer.Option("--scored", min=1, help="Facts scored, drawn by the seed.")
     ] = 60,
@@ -81,7 +83,7 @@ def demo(
     scores = DemoScores(editor, records, scored, generated, seed)
     note(f"Editing {len(records)} facts, {turn} a turn ...")
     with repeated_warnings(), edit_progress(len(records), json_output) as advance:
-        summary = editor.edit_many(records, turn=turn, on_turn=advance)
+        summary = editor.edit_many(records, turn_size=turn_size, on_turn=advance)
     note("Asking the edited model the same ...")
     after = scores.after(summary.edits)
     editor.save_pretrained(out, overwrite=overwrite)

@@ -20,7 +20,7 @@ from ultraedit.cli.common import (
     ConfigOption,
     DeviceOption,
     DtypeOption,
-    FormatOption,
+    FormOption,
     JsonOption,
     ModelArgument,
     SeedOption,
@@ -62,7 +62,7 @@ def eval_(
             "--edits", min=1, help="Records asked about, from the first on.  [default: all]"
         ),
     ] = None,
-    format: FormatOption = "auto",
+    form: FormOption = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for results and report.")
     ] = None,
@@ -83,7 +83,7 @@ def eval_(
 ) -> None:
     """Score an edited model, with its unedited base beside it, same questions, same code.
 
-    With --format auto questions are put in the form the model was edited in.
+    With --form auto questions are put in the form the model was edited in.
 
     Where MODEL is a workspace and no --data is given, it is asked about the edits that are in force.
     """
@@ -100,7 +100,7 @@ def eval_(
         base=base,
         at=at,
         edits=edits,
-        format=format,
+        form=form,
         score=score,
         generate=generate,
         ability=tuple(ability or ()),

@@ -42,7 +42,7 @@ class Edited(Protocol):
     def edits(self) -> int: ...
     @property
     def turns(self) -> int: ...
-    def disabled(self) -> AbstractContextManager[None]: ...
+    def disable_edits(self) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class EditedFolder:
     turns: int
 
     @contextmanager
-    def disabled(self) -> Iterator[None]:
+    def disable_edits(self) -> Iterator[None]:
         with originals(self.weights):
             yield
 
@@ -106,7 +106,7 @@ def open_folder(
         torch.sub(live[w.name].float(), w.original.float(), out=w.shift)
         w.parameter.data.copy_(live[w.name])
     return EditedFolder(
-        model, tokenizer, weights, origin, notes.format, notes.method, notes.edits, notes.turns
+        model, tokenizer, weights, origin, notes.form, notes.method, notes.edits, notes.turns
     )
 
 

@@ -68,13 +68,13 @@ class ScoredEdits:
 
     def same(self, adapter: Adapter) -> int:
         """Answers of the unedited weights with `adapter` that are the live model's."""
-        with self._edited.disabled(), attached(self._edited.model, adapter):
+        with self._edited.disable_edits(), attached(self._edited.model, adapter):
             found = self._answer()
         return sum(a == b for a, b in zip(found, self._answers, strict=True))
 
     def score(self, adapter: Adapter) -> Efficacy:
         """The unedited weights with `adapter` attached."""
-        with self._edited.disabled(), attached(self._edited.model, adapter):
+        with self._edited.disable_edits(), attached(self._edited.model, adapter):
             found = self._right()
         both = sum(a and b for a, b in zip(self._live, found, strict=True))
         live, exported = sum(self._live), sum(found)

@@ -91,7 +91,7 @@ class ClosedForm(Method):
         """The state before the first turn."""
 
     @abstractmethod
-    def load_state(
+    def load_state_dict(
         self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
     ) -> ClosedFormState:
         """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
@@ -196,8 +196,8 @@ class TurnEngine(Engine):
     def start(self) -> ClosedFormState:
         return self.method.start(self.shapes, self.calibration, self.weights[0].shift.device)
 
-    def load_state(self, tensors: Mapping[str, Tensor]) -> ClosedFormState:
-        return self.method.load_state(tensors, self.shapes, self.calibration)
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> ClosedFormState:
+        return self.method.load_state_dict(tensors, self.shapes, self.calibration)
 
     def run(
         self,

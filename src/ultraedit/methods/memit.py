@@ -64,7 +64,7 @@ class MemitEngine(LocatedEngine):
     def start(self) -> Nothing:
         return Nothing()
 
-    def load_state(self, tensors: Mapping[str, Tensor]) -> Nothing:
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> Nothing:
         return Nothing()
 
     def system(self, index: int, keys: Float[Tensor, "n d_in"], state: State) -> DualSolver:

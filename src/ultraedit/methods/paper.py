@@ -42,7 +42,7 @@ class Paper(ClosedForm):
         pooled = {shape: PublishedMoments.empty(sum(shape), device) for shape in shapes}
         return PaperState(self, tuple(shapes), pooled)
 
-    def load_state(
+    def load_state_dict(
         self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
     ) -> PaperState:
         pooled = {shape: load_published(tensors, shape) for shape in shapes}

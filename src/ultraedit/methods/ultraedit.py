@@ -78,7 +78,7 @@ class UltraEdit(ClosedForm):
         moments = tuple(kind.empty(d_out, device) for _, d_out in shapes)
         return UltraEditState(self, shapes, calibration, moments, calibration.metrics)
 
-    def load_state(
+    def load_state_dict(
         self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
     ) -> UltraEditState:
         maps = range(len(shapes))

@@ -53,7 +53,7 @@ class Workload:
     """What is planned for."""
 
     dtype: torch.dtype
-    turn: int = 100
+    turn_size: int = 100
     micro_batch: int = MICRO_BATCH
     tokens_per_edit: int = 30
     """Prompt and answer together."""
@@ -218,11 +218,11 @@ def _late_turn(
     prompt = (
         workload.tokens_per_edit - workload.answer_tokens + 1
     )  # the last answer token is not run
-    turn = workload.turn
+    turn_size = workload.turn_size
     pairs = [  # each begins otherwise: nothing of a raw prompt is shared
-        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn)
+        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn_size)
     ]
-    engine.run(pairs, range(turn), [workload.answer_tokens] * turn, state)
+    engine.run(pairs, range(turn_size), [workload.answer_tokens] * turn_size, state)
 
 
 def _full(metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:
@@ -249,9 +249,9 @@ def _closed() -> list[str]:
 
 
 def _check(workload: Workload) -> None:
-    if workload.turn < 1 or workload.micro_batch < 1:
+    if workload.turn_size < 1 or workload.micro_batch < 1:
         raise ConfigError(
-            f"turn {workload.turn} and micro-batch {workload.micro_batch} must be at least 1."
+            f"turn size {workload.turn_size} and micro-batch {workload.micro_batch} must be at least 1."
         )
     if not 1 <= workload.answer_tokens < workload.tokens_per_edit:
         raise ConfigError(
