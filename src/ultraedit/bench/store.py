@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -22,6 +22,9 @@ from ultraedit.evaluation.files import read_scores, replacing, write_scores, wri
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.schema import Run
 from ultraedit.methods.base import State
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
