@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.chat.measure import ChatMeasure
     from ultraedit.evaluation.chat.scores import ChatScores
     from ultraedit.evaluation.scorer import Scorer
-    from ultraedit.model.text import Form
+    from ultraedit.model.form import PromptForm
 
 SHOWN = 10
 """Before/after answers printed."""
@@ -51,7 +51,9 @@ def demo(
     model: Annotated[
         str, typer.Option("--model", help="Edit this folder or hub id instead.")
     ] = "smollm2",
-    turn: Annotated[int, typer.Option("--turn", min=1, help="Edits written together.")] = 100,
+    turn_size: Annotated[
+        int, typer.Option("--turn-size", min=1, help="Edits written together.")
+    ] = 100,
     scored: Annotated[
         int, typer.Option("--scored", min=1, help="Facts scored, drawn by the seed.")
     ] = 60,
@@ -83,15 +85,15 @@ def demo(
     note(f"Loading {model} ...")
     editor = Editor.from_pretrained(model, dtype=dtype, device=device)
     note(f"Asking the unedited model about {min(scored, len(records))} of {len(records)} facts ...")
-    scores = Scores(editor, records, scored, generated, seed)
+    scores = DemoScores(editor, records, scored, generated, seed)
     measure = _chat_measure(editor, scores.scorer, generated, seed)
     before_chat = None
     if measure is not None:
         note(f"Asking the unedited model {len(measure.requests)} other things ...")
         before_chat = measure.unedited(records)
-    note(f"Editing {len(records)} facts, {turn} a turn ...")
+    note(f"Editing {len(records)} facts, {turn_size} a turn ...")
     with repeated_warnings(), edit_progress(len(records), json_output) as advance:
-        summary = editor.edit_many(records, turn=turn, on_turn=advance)
+        summary = editor.edit_many(records, turn_size=turn_size, on_turn=advance)
     note("Asking the edited model the same ...")
     after = scores.after(summary.edits)
     chat = None
@@ -123,7 +125,7 @@ def demo(
         raise typer.Exit(1)
 
 
-class Scores:
+class DemoScores:
     """The same questions in both forms, asked before and after the edits.
 
     `generated` of the `scored` facts are answered in free generation too: that is the costly part.
@@ -141,13 +143,13 @@ class Scores:
         chosen = random.Random(seed).sample(range(len(records)), min(scored, len(records)))
         self.positions = sorted(chosen)
         self.sample = [records[i] for i in self.positions]
-        other: Form = "raw" if editor.form == "chat" else "chat"
+        other: PromptForm = "raw" if editor.form == "chat" else "chat"
         has_template = bool(getattr(editor.tokenizer, "chat_template", None))
-        self.forms: list[Form] = [editor.form, other] if has_template else ["raw"]
+        self.forms: list[PromptForm] = [editor.form, other] if has_template else ["raw"]
         # what no edit changes is computed once
         self.scorer: Scorer = FrozenScorer(editor.stack)
-        self.evaluators: dict[Form, Evaluator] = {}
-        self.before: dict[Form, Baseline] = {}
+        self.evaluators: dict[PromptForm, Evaluator] = {}
+        self.before: dict[PromptForm, Baseline] = {}
         for form in self.forms:
             protocol = Protocol(
                 form=form,
@@ -161,7 +163,7 @@ class Scores:
             self.evaluators[form] = evaluator
             self.before[form] = evaluator.baseline(self.sample, text)
 
-    def after(self, edits: int) -> dict[Form, Evaluation]:
+    def after(self, edits: int) -> dict[PromptForm, Evaluation]:
         return {
             form: evaluator.evaluate(
                 self.sample, self.before[form], edits=edits, positions=self.positions
@@ -169,7 +171,7 @@ class Scores:
             for form, evaluator in self.evaluators.items()
         }
 
-    def figures(self, after: dict[Form, Evaluation]) -> dict[str, dict[str, dict[str, Any]]]:
+    def figures(self, after: dict[PromptForm, Evaluation]) -> dict[str, dict[str, dict[str, Any]]]:
         """Form -> score -> {"unedited", "edited"}, each with its interval, n and protocol."""
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for form in self.forms:

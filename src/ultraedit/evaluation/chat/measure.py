@@ -26,7 +26,7 @@ from ultraedit.evaluation.chat.unedited import Asked, Said, UneditedChat
 from ultraedit.evaluation.generate import Generator
 from ultraedit.evaluation.questions import key, sample
 from ultraedit.evaluation.scorer import ModelScorer, Scorer
-from ultraedit.evaluation.text import Pair
+from ultraedit.evaluation.text import TokenPair
 from ultraedit.model.context import context_length
 from ultraedit.model.generate import stop_token_ids
 from ultraedit.model.replace import head_logits
@@ -211,10 +211,10 @@ class ChatMeasure:
         )
         return [Said(g.text, g.ids, g.stopped) for g in found]
 
-    def _pair(self, request: Request, said: Said, recall: Recall | None) -> Pair:
+    def _pair(self, request: Request, said: Said, recall: Recall | None) -> TokenPair:
         """The request with the unedited model's own answer, its end included where it ended."""
         end = (self._end,) if said.ended and self._end is not None else ()
-        return Pair(tuple(self._ids(request, recall)), (*said.ids, *end))
+        return TokenPair(tuple(self._ids(request, recall)), (*said.ids, *end))
 
     def _asked(
         self, records: Sequence[Record], recall: Recall | None
