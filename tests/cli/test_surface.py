@@ -23,9 +23,9 @@ SURFACE = {
     "build": "FILE... --triples --out --size --kind --conflicts --dev --eval --published-json --rewrite "
     "--rewrite-model --note --memory --threads --config --json --seed",
     "bench": "MODEL --data --out --edits --turn-size --preset --baseline --step --eta --modules --warm-up "
-    "--checkpoints --orders --form --score --generate --ability --ability-limit --require --overwrite "
+    "--checkpoints --orders --form --score --generate --chat --ability --ability-limit --require --overwrite "
     f"{MODEL} {COMMON}",
-    "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --ability "
+    "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --chat --ability "
     f"--ability-limit --require {MODEL} {COMMON}",
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",

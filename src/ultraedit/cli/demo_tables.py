@@ -33,6 +33,7 @@ CHAT = {
     "kl": "KL to the unedited model on its own answers (nats)",
     "same_first_token": "first token is the unedited model's",
     "instructions": "instructions followed",
+    "instructions_kept": "instructions followed before that still are",
     "words": "words an answer",
     "loops": "answers that loop",
     "copies": "answers that copy an edit",

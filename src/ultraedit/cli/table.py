@@ -27,6 +27,7 @@ _LINES = (
     ("chat.kl", "chat, KL on own answers"),
     ("chat.same_first_token", "chat, same first token"),
     ("chat.instructions", "chat, instructions followed"),
+    ("chat.instructions_kept", "chat, instructions still followed"),
     ("chat.copies", "chat, copies a recent edit"),
     ("chat.words", "chat, words an answer"),
     ("chat.loops", "chat, answers that loop"),

@@ -214,6 +214,7 @@ CHAT_SHARES = (
     ("kept", "right answers kept"),
     ("same_first_token", "same first token"),
     ("instructions", "instructions followed"),
+    ("instructions_kept", "instructions still followed"),
     ("loops", "answers that loop"),
     ("copies", "answers that copy a recent edit"),
     ("edits.bare", "edit, asked bare"),

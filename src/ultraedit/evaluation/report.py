@@ -149,7 +149,9 @@ def limits(result: Result) -> list[str]:
     if not any(run.ability for run in result.runs):
         said.append("General ability (knowledge, arithmetic, reading) was not measured.")
     if not any(run.chat for run in result.runs):
-        said.append("The chat, what a user sees of every other answer, was not measured.")
+        said.append(
+            "Nothing is said of the other answers that a user sees in a chat: --chat measures them."
+        )
     if result.protocol.form == "raw":
         said.append(
             "Questions were put in raw form. In the model's chat form every score may differ."
