@@ -45,8 +45,8 @@ def test_edits_move_it_and_taking_them_out_brings_it_back() -> None:
 def test_the_reading_is_that_of_the_whole_model() -> None:
     """Against a slow reference: every answer alone, through the whole model, in float64."""
     live = editor()
-    prompts = bundled_requests("anchor")
-    chosen = [prompts[len(prompts) * k // REQUESTS] for k in range(REQUESTS)]
+    asked = bundled_requests("anchor")
+    chosen = [asked[len(asked) * k // REQUESTS] for k in range(REQUESTS)]
     answers = own_answers(live)
     assert answers is not None
     ids = [live.encoder.prompt(r.question) for r in chosen]

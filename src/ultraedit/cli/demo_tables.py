@@ -80,7 +80,7 @@ def score_tables(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[
     return tables
 
 
-def chat_table(chat: Mapping[str, Any]) -> Scores:
+def chat_table(chat: Mapping[str, Any]) -> ScoreTable:
     """What is left of the answers that no edit is about: a line a figure, the unedited model beside the edited one."""
     rows = []
     for name, words in CHAT.items():
@@ -92,7 +92,7 @@ def chat_table(chat: Mapping[str, Any]) -> Scores:
         f"What is left of the chat: {chat['requests']} requests that no edit is about; of "
         f"{chat['right_before']} right answers {chat['kept']} kept"
     )
-    return Scores(title, ["unedited", "edited", "n"], rows)
+    return ScoreTable(title, ["unedited", "edited", "n"], rows)
 
 
 def _figure(figure: Mapping[str, Any] | None, interval: bool) -> str:

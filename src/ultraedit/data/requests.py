@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ultraedit.data.bundled import requests_path
-
 Split = Literal["score", "anchor"]
 Kind = Literal["fact", "everyday", "system", "turns", "instruction"]
 
@@ -57,6 +55,8 @@ def bundled_requests(split: Split = "score") -> list[Request]:
     Returns:
         The requests in the order of the file.
     """
+    from ultraedit.data.bundled import requests_path
+
     text = requests_path().read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     return [

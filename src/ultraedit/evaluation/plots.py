@@ -236,16 +236,21 @@ def chat(result: Result) -> str | None:
     ]
     if not found:
         return None
+    shares = [
+        (name, words)
+        for name, words in CHAT_SHARES
+        if any(f"chat.{name}" in run.checkpoints[-1].figures for _, run in found)
+    ]
     kinds = list(dict.fromkeys(kind for _, r in found if r.chat for kind in r.chat.by_kind))
     with _canvas(11, 3.6, "chat") as (figure, out):
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-        for row, (name, _) in enumerate(CHAT_SHARES):
+        for row, (name, _) in enumerate(shares):
             for k, run in found:
                 _share(left, run, f"chat.{name}", row + (k + 1) * 0.6 / (len(found) + 1) - 0.3, k)
             before = result.unedited.figures.get(f"chat.{name}")
             if before is not None:
                 left.plot(before.value, row, "|", color=INK, markersize=13, markeredgewidth=1.4)
-        left.set_yticks(range(len(CHAT_SHARES)), [words for _, words in CHAT_SHARES])
+        left.set_yticks(range(len(shares)), [words for _, words in shares])
         left.invert_yaxis()
         left.set_xlim(-0.02, 1.02)
         left.set_title("Shares; the upright mark is the unedited model")

@@ -50,9 +50,8 @@ _HEADLINE: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Chat",
         (
             ("chat.kept", "right kept"),
-            ("chat.kl", "own KL"),
+            ("chat.kl", "KL"),
             ("chat.same_first_token", "same first"),
-            ("chat.instructions", "instructions"),
         ),
     ),
 )
