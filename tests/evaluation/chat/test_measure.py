@@ -103,15 +103,18 @@ def test_a_broken_model_shows_in_every_comparison(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     asked = with_own_answers(model, tokenizer)
+    asked[0] = replace(asked[0], answers=("never said",))
     chat = measure(model, tokenizer, asked)
     before = chat.unedited()
     break_(model)
     scores = chat.edited(before)
     assert scores.edited["kl"].value > 0.05
-    assert scores.kept < scores.right_before == len(asked)
+    assert scores.kept < scores.right_before == len(asked) - 1
     assert scores.edited["kept"].value == scores.kept / scores.right_before
+    assert scores.edited["kept"].n == scores.right_before
     assert scores.edited["same_first_token"].value < 1
-    assert scores.unedited["right"].value == 1 > scores.edited["right"].value
+    assert scores.unedited["right"].value == (len(asked) - 1) / len(asked)
+    assert scores.edited["right"].value < scores.unedited["right"].value
     worst = scores.most_changed(2)
     assert worst[0].kl >= worst[1].kl > 0
 
