@@ -22,19 +22,20 @@ MAX_ENTRY_LINES = 100
 # folder -> folders of this package it may import, besides itself and the modules at the top
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
+    "io": set(),
     "data": set(),
-    "model": {"core"},
-    "methods": {"core", "data", "model"},
-    "evaluation": {"core", "data", "model"},
-    "editing": {"core", "data", "model", "methods"},
-    "workspace": {"core", "data", "model", "methods", "editing"},
-    "export": {"core", "data", "model", "methods", "editing", "evaluation"},
-    "bench": {"core", "data", "model", "methods", "editing", "evaluation"},
-    "planning": {"core", "model", "methods", "editing"},
+    "model": {"core", "io"},
+    "methods": {"core", "io", "data", "model"},
+    "evaluation": {"core", "io", "data", "model"},
+    "editing": {"core", "io", "data", "model", "methods"},
+    "workspace": {"core", "io", "data", "model", "methods", "editing"},
+    "export": {"core", "io", "data", "model", "methods", "editing", "evaluation"},
+    "bench": {"core", "io", "data", "model", "methods", "editing", "evaluation"},
+    "planning": {"core", "io", "model", "methods", "editing"},
 }
 CORE_LIBRARIES = {"torch", "jaxtyping"}
 HEAVY = {"torch", "transformers", "pyarrow", "datasets", "duckdb", "matplotlib", "lm_eval", "peft"}
-BUILDER_IMPORTS = {"ultraedit.errors", "ultraedit.quiet", "ultraedit.writable"}
+BUILDER_IMPORTS = {"ultraedit.errors", "ultraedit.io", "ultraedit.quiet"}
 BUILDER_FRONT = "cli/build.py"
 """The only file of the editor that imports the builder, and only inside a function."""
 

@@ -14,11 +14,11 @@ from safetensors.torch import save
 import tiny
 from ultraedit.core.preserve import DenseMetric, SketchMetric
 from ultraedit.editing.editor import Editor
+from ultraedit.io import digest as digests
 from ultraedit.methods import calibration as module
 from ultraedit.methods import calibration_cache as kept
 from ultraedit.methods.base import Calibration
 from ultraedit.methods.calibration_cache import KEPT, digest, read, write
-from ultraedit.model import fingerprint
 
 CPU = torch.device("cpu")
 
@@ -133,10 +133,10 @@ def test_any_bit_of_any_tensor_and_any_setting_of_the_model_changes_the_name() -
 def test_a_tensor_in_pieces_has_the_sums_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     for shape in ((7, 5), (3, 2, 4), (9,), (), (0, 3), (1, 1)):
         tensor = torch.randn(shape)
-        whole = fingerprint.bit_sums(tensor)
+        whole = digests.bit_sums(tensor)
         with monkeypatch.context() as patch:
-            patch.setattr(fingerprint, "PIECE", 6)
-            assert fingerprint.bit_sums(tensor) == whole
+            patch.setattr(digests, "PIECE", 6)
+            assert digests.bit_sums(tensor) == whole
 
 
 @pytest.fixture

@@ -199,14 +199,14 @@ def test_a_workspace_and_the_folder_one_works_in_are_never_replaced(
 @pytest.mark.parametrize("place", ["/proc/ultraedit", "/dev/null/x", "x" * 300, "a\0b"])
 def test_a_place_that_cannot_be_written_is_told_before_any_work(place: str) -> None:
     """By trying: a superuser is permitted everything and may still not write to /proc."""
-    from ultraedit.writable import refuse_unwritable
+    from ultraedit.io.target import refuse_unwritable
 
     with pytest.raises(ConfigError, match=r"cannot be written: .*; choose another place"):
         refuse_unwritable(Path(place))
 
 
 def test_trying_a_place_leaves_nothing(tmp_path: Path) -> None:
-    from ultraedit.writable import refuse_unwritable
+    from ultraedit.io.target import refuse_unwritable
 
     refuse_unwritable(tmp_path / "deep" / "deeper" / "file")
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_s
 from ultraedit.data.read import read_records
 from ultraedit.errors import ConfigError
 from ultraedit.extras import require
+from ultraedit.io.digest import sha256_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -309,7 +309,7 @@ def _result(
 def fingerprint(config: Config, digest: str | None) -> str:
     """Names settings and data, so that a resume never mixes two benchmarks."""
     text = json.dumps([config.as_dict(), digest], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_text(text)
 
 
 def drift() -> str:

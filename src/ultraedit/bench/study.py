@@ -22,7 +22,7 @@ from ultraedit.data.read import read_records
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.extras import require
-from ultraedit.writable import refuse_unwritable
+from ultraedit.io.target import refuse_unwritable
 
 if TYPE_CHECKING:
     from ultraedit.evaluation.schema import Result
@@ -241,7 +241,7 @@ def goal(result: Result, name: str) -> float:
 
 
 def _write(path: Path, records: Sequence[Record]) -> Path:
-    from ultraedit.evaluation.files import write_text
+    from ultraedit.io.atomic import write_text
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(plain_row(r), ensure_ascii=False) + "\n" for r in records]

@@ -63,9 +63,9 @@ def demo(
 
     Prints ten answers before and after, the scores beside the unedited model's, and saves the edited model.
     """
-    from ultraedit.editing.save import refuse_occupied
+    from ultraedit.editing.save import refuse_target
 
-    refuse_occupied(out, overwrite, model)
+    refuse_target(out, overwrite, model)
     started = time.perf_counter()
     seed_all(seed)
 

@@ -221,13 +221,13 @@ def _check_input(prompt: str | None, target: str | None, file: str | None) -> in
 def _check_outputs(
     model: str, file: str | None, out: Path | None, receipts: Path | None, overwrite: bool
 ) -> None:
-    from ultraedit.editing.place import refuse_precious
-    from ultraedit.editing.save import refuse_occupied
-    from ultraedit.writable import refuse_unwritable
+    from ultraedit.editing.precious import refuse_precious
+    from ultraedit.editing.save import refuse_target
+    from ultraedit.io.target import refuse_unwritable
 
     facts = [] if file is None else [file]
     if out is not None:
-        refuse_occupied(out, overwrite, model, *facts)
+        refuse_target(out, overwrite, model, *facts)
     if file is not None and out is None:
         raise ConfigError(
             f"the edits of '{file}' would be lost: name a folder for the edited model with --out."

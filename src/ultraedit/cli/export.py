@@ -83,10 +83,10 @@ def export(
     edits that the edited model answers.
     """
     from ultraedit.data import read_records
-    from ultraedit.editing.place import refuse_occupied, refuse_precious
+    from ultraedit.editing.precious import refuse_precious
     from ultraedit.evaluation.files import read_result
     from ultraedit.export import export as write
-    from ultraedit.writable import refuse_unwritable
+    from ultraedit.io.target import refuse_occupied, refuse_unwritable
 
     wanted = _rank(rank)
     if to != "card":  # before minutes of loading

@@ -37,11 +37,11 @@ from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
+from ultraedit.io.digest import fingerprint
 from ultraedit.methods.base import Calibration, LiveModel, Method
 from ultraedit.methods.presets import method
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
-from ultraedit.model.fingerprint import fingerprint
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections

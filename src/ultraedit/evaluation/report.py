@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraedit.evaluation import lines, plots
-from ultraedit.evaluation.files import write_text
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.protocol import ASKED, FAMILIES, METRICS
 from ultraedit.evaluation.schema import Result, Sample, SideEffect
 from ultraedit.extras import require
+from ultraedit.io.atomic import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment

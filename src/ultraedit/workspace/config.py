@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from ultraedit.errors import ConfigError, WorkspaceError
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import from_settings
-from ultraedit.workspace.disk import read_sealed
 from ultraedit.workspace.journal import FileRow
+from ultraedit.workspace.sealed import read_sealed
 
 MARKER = "workspace.json"
 FORMAT_VERSION = 1

@@ -22,7 +22,7 @@ from ultraedit.workspace.config import (
     WorkspaceConfig,
 )
 from ultraedit.workspace.journal import FileRow
-from ultraedit.workspace.store import Store, file_row, now, refuse_occupied
+from ultraedit.workspace.store import Store, file_row, now, require_new_folder
 from ultraedit.workspace.workspace import Loaded, Workspace
 
 
@@ -64,7 +64,7 @@ def create_workspace(
     if health is not None and not isinstance(health, HealthConfig):
         raise ConfigError(f"health is {arguments.quoted(health)}; it must be a HealthConfig.")
     folder = arguments.place(folder, "the workspace's folder")
-    refuse_occupied(folder)  # before minutes of loading
+    require_new_folder(folder)  # before minutes of loading
     model = arguments.model_name(model)
     base_model, tokenizer = arguments.pair(loaded) or load(
         model,

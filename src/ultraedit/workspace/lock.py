@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ultraedit.errors import WorkspaceError
-from ultraedit.workspace.disk import seal, unseal
+from ultraedit.workspace.sealed import seal, unseal
 
 
 class WriterLock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from ultraedit import arguments
 from ultraedit.data.read import Source, read_records
 from ultraedit.data.record import Record
+from ultraedit.io.digest import sha256_text
 from ultraedit.workspace.health import UnhealthyError, advice
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import GENESIS, SourceRow
@@ -20,7 +20,7 @@ from ultraedit.workspace.workspace import Acknowledged, Workspace
 def advance(digest: str, record: Record) -> str:
     """Digest of a row of records that grew by one; it starts at 64 zeros."""
     text = json.dumps([digest, record.prompt, record.target])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_text(text)
 
 
 def last_source(history: History, turn: int) -> SourceRow | None:

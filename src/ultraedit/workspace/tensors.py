@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from ultraedit.editing.state import (
     calibration_tensors,
 )
 from ultraedit.errors import WorkspaceError
+from ultraedit.io.digest import sha256_text, tensor_digest
 from ultraedit.methods.base import Calibration, State, Turn
 from ultraedit.methods.paper import PaperState, published_tensors
 from ultraedit.methods.ultraedit import UltraEditState, moments_tensors
@@ -41,18 +41,12 @@ class Pair:
 
 def digest(tensor: Tensor) -> str:
     """sha256 over dtype, shape and bytes (little-endian, row by row)."""
-    value = tensor.detach().cpu().contiguous()
-    found = hashlib.sha256(f"{value.dtype} {tuple(value.shape)} ".encode())
-    found.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+    return tensor_digest(tensor, f"{tensor.dtype} {tuple(tensor.shape)} ")
 
 
 def digest_all(tensors: Mapping[str, Tensor]) -> str:
     """sha256 over the sorted names and digests of several tensors."""
-    found = hashlib.sha256()
-    for name in sorted(tensors):
-        found.update(f"{name} {digest(tensors[name])}\n".encode())
-    return found.hexdigest()
+    return sha256_text("".join(f"{name} {digest(tensors[name])}\n" for name in sorted(tensors)))
 
 
 def originals_digest(weights: Sequence[EditedWeight]) -> str:
