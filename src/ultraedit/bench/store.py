@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ultraedit.bench.plan import slug
+from ultraedit.bench.schedule import slug
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
-from ultraedit.evaluation.evaluation import Evaluation, Row
+from ultraedit.evaluation.evaluation import Evaluation, QuestionScores
 from ultraedit.evaluation.files import read_scores, write_scores
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.schema import Run
@@ -48,7 +48,7 @@ class TurnPoint:
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """What a run has measured so far."""
 
     position: int = 0
@@ -58,11 +58,11 @@ class Progress:
     """Checkpoint -> its figures."""
 
 
-_PROGRESS = TypeAdapter(Progress)
+_PROGRESS = TypeAdapter(RunProgress)
 _FIGURES = TypeAdapter(tuple[str, dict[str, Figure]])
 
 
-class Store:
+class BenchStore:
     """The files of one benchmark in `folder`.  `fingerprint` names its settings and data: state of another
     fingerprint is refused."""
 
@@ -74,7 +74,12 @@ class Store:
         return self.folder / "scores" / f"{slug(label)}.order{order}.{edits}.parquet"
 
     def save(
-        self, label: str, order: int, progress: Progress, state: EditorState, rows: Sequence[Row]
+        self,
+        label: str,
+        order: int,
+        progress: RunProgress,
+        state: EditorState,
+        rows: Sequence[QuestionScores],
     ) -> None:
         """Keep a checkpoint: its rows, then the state, each whole or not at all."""
         from safetensors.torch import save_file
@@ -93,15 +98,15 @@ class Store:
         with new_file(self._state(label, order)) as made:
             save_file(tensors, made, metadata=notes)
 
-    def save_rows(self, label: str, order: int, edits: int, rows: Sequence[Row]) -> None:
+    def save_rows(self, label: str, order: int, edits: int, rows: Sequence[QuestionScores]) -> None:
         """Keep a checkpoint's rows only."""
         path = self.scores_path(label, order, edits)
         write_scores(path, rows, preset=label, order=order, edits=edits)
 
     def load(
-        self, label: str, order: int, load_state: Callable[[dict[str, Tensor]], State]
-    ) -> tuple[Progress, EditorState] | None:
-        """The last checkpoint of a run, None where there is none; `load_state` is of the editor's engine.
+        self, label: str, order: int, load_state_dict: Callable[[dict[str, Tensor]], State]
+    ) -> tuple[RunProgress, EditorState] | None:
+        """The last checkpoint of a run, None where there is none; `load_state_dict` is of the editor's engine.
 
         Raises ConfigError where it is damaged.
         """
@@ -117,14 +122,14 @@ class Store:
             self._own(path, notes.get("fingerprint"))
             progress = _PROGRESS.validate_json(notes["progress"])
             edits, turns = int(notes["edits"]), int(notes["turns"])
-            statistics = load_state(_under("statistics/", tensors))
+            statistics = load_state_dict(_under("statistics/", tensors))
         except (SafetensorError, ValidationError, KeyError, ValueError) as error:
             raise ConfigError(
                 f"the saved state '{path}' is damaged; delete it to run this part again."
             ) from error
         return progress, EditorState(_under("shift/", tensors), statistics, edits, turns)
 
-    def evaluations(self, label: str, order: int, progress: Progress) -> list[Evaluation]:
+    def evaluations(self, label: str, order: int, progress: RunProgress) -> list[Evaluation]:
         """The evaluations of the checkpoints done, read back."""
         return [
             Evaluation(edits, read_scores(self.scores_path(label, order, edits)), figures)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ultraedit.core.preserve import SKETCH_RANK, DenseMetric, SketchMetric
+from ultraedit.core.metric import SKETCH_RANK, DenseMetric, SketchMetric
 from ultraedit.io.atomic import new_file
 from ultraedit.io.digest import bit_sums
 from ultraedit.methods.base import Calibration
