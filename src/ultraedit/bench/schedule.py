@@ -213,7 +213,7 @@ def checkpoint_times(
     if checkpoints < 1:
         raise ConfigError(f"--checkpoints is {checkpoints}; it must be at least 1.")
     times = {
-        min(edits, math.ceil(edits * k / checkpoints / turn) * turn)
+        min(edits, math.ceil(edits * k / checkpoints / turn_size) * turn_size)
         for k in range(1, checkpoints + 1)
     }
     return tuple(sorted(times))
