@@ -22,6 +22,7 @@ from typing import Any
 
 from hardware import write
 from ultraedit.editing.memory import bound_kernel_caches
+from ultraedit.settings import EditSettings
 
 
 def main() -> None:
@@ -68,7 +69,10 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     resident: list[int] = []
     learned = 0
     with create_workspace(
-        scratch / "workspace", options.model, dtype=options.dtype, preset=options.preset
+        scratch / "workspace",
+        options.model,
+        EditSettings(preset=options.preset),
+        dtype=options.dtype,
     ) as made:
         made.store.commit = timed(made.store.commit, spent, "journal")  # type: ignore[method-assign]
         ticks.append((time.perf_counter(), time.process_time()))

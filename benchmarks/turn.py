@@ -23,6 +23,7 @@ from ultraedit.editing.assemble import assemble, encode_record
 from ultraedit.editing.editor import Editor
 from ultraedit.methods.presets import method
 from ultraedit.model.trace import TrunkCache, trace
+from ultraedit.settings import EditSettings
 
 SIZES = (10, 25, 50, 100)
 
@@ -40,10 +41,8 @@ def main() -> None:
     torch.manual_seed(0)
     editor = Editor.from_pretrained(
         options.model,
+        EditSettings(preset=method("fast", end_token=False), modules=options.modules, form="raw"),
         dtype=options.dtype,
-        preset=method("fast", end_token=False),
-        modules=options.modules,
-        form="raw",
     )
     records = [r for r, _ in zip(read_records(options.data), range(options.edits), strict=False)]
     encoded = [encode_record(r, editor.encoder, editor.context) for r in records]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     )
     from ultraedit.methods.base import Method
     from ultraedit.methods.presets import PRESETS
+    from ultraedit.settings import EditSettings
+    from ultraedit.workspace.config import WorkspaceSettings
     from ultraedit.workspace.create import create_workspace
     from ultraedit.workspace.workspace import Workspace
 
@@ -31,6 +33,7 @@ _HOME = {
     "Answer": "editing.outcome",
     "ConfigError": "errors",
     "DataError": "errors",
+    "EditSettings": "settings",
     "EditSummary": "editing.outcome",
     "Editor": "editing.editor",
     "Method": "methods.base",
@@ -42,6 +45,7 @@ _HOME = {
     "UltraEditError": "errors",
     "Workspace": "workspace.workspace",
     "WorkspaceError": "errors",
+    "WorkspaceSettings": "workspace.config",
     "WrittenTurn": "editing.outcome",
     "create_workspace": "workspace.create",
     "facts_path": "data.bundled",
@@ -53,6 +57,7 @@ __all__ = [
     "Answer",
     "ConfigError",
     "DataError",
+    "EditSettings",
     "EditSummary",
     "Editor",
     "Method",
@@ -64,6 +69,7 @@ __all__ = [
     "UltraEditError",
     "Workspace",
     "WorkspaceError",
+    "WorkspaceSettings",
     "WrittenTurn",
     "__version__",
     "create_workspace",

@@ -14,6 +14,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.evaluation.files import read_result, read_scores
 from ultraedit.evaluation.schema import Result
+from ultraedit.settings import EditSettings
 
 from .conftest import fact
 
@@ -51,7 +52,15 @@ def numbers(result: Result) -> object:
 
 def config(model: Path, data: Path, **changes: object) -> Config:
     settings = {"edits": 18, "turn_size": 4, "checkpoints": 3, "generate": 4, "dtype": "float32"}
-    return Config(model=str(model), data=str(data), **(settings | changes))  # type: ignore[arg-type]
+    shared = {k: v for k, v in changes.items() if k in EditSettings.__dataclass_fields__}
+    own = {k: v for k, v in changes.items() if k not in shared or k == "preset"}
+    shared.pop("preset", None)
+    return Config(
+        model=str(model),
+        data=str(data),
+        settings=EditSettings(**({"form": "raw"} | shared)),  # type: ignore[arg-type]
+        **(settings | own),  # type: ignore[arg-type]
+    )
 
 
 def cli(*arguments: object) -> int:

@@ -16,23 +16,23 @@ from ultraedit.cli.app import app, main
 from .conftest import Run
 
 MODEL = "--dtype --device --trust-remote-code"
+SETTINGS = "--modules --form --step --steps --ridge --text-weight --horizon --end-token --micro-batch --text"
 COMMON = "--config --json --seed"
 
 SURFACE = {
     "ask": f"MODEL PROMPT --compare --at --base --form --max-new-tokens {MODEL} {COMMON}",
     "build": "FILE... --triples --out --size --kind --conflicts --dev --eval --published-json --rewrite "
     "--rewrite-model --note --memory --threads --config --json --seed",
-    "bench": "MODEL --data --out --edits --turn-size --preset --baseline --step --eta --modules --warm-up "
-    "--checkpoints --orders --form --score --generate --ability --ability-limit --require --overwrite "
+    "bench": "MODEL --data --out --edits --turn-size --preset --baseline --eta --warm-up "
+    f"--checkpoints --orders {SETTINGS} --score --generate --ability --ability-limit --require --overwrite "
     f"{MODEL} {COMMON}",
     "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --ability "
     f"--ability-limit --require {MODEL} {COMMON}",
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "
-    f"--base --preset --modules --form --step --steps --end-token --micro-batch {MODEL} {COMMON}",
-    "init": "WORKSPACE --model --preset --modules --form --step --steps --end-token --horizon --micro-batch "
-    f"--undo-window --policy {MODEL} {COMMON}",
+    f"--base --preset {SETTINGS} {MODEL} {COMMON}",
+    "init": f"WORKSPACE --model --preset {SETTINGS} --undo-window --policy {MODEL} {COMMON}",
     "log": "WORKSPACE --limit --json",
     "show": "WORKSPACE ID --json",
     "diff": "WORKSPACE A B --json",

@@ -15,6 +15,7 @@ from typer.main import get_command
 import tiny as models
 from nonsense import Walk
 from ultraedit.cli.app import app
+from ultraedit.settings import EditSettings
 from ultraedit.workspace.create import create_workspace
 
 HEAVY = {"bench", "build", "demo", "edit", "eval", "plan"}
@@ -76,7 +77,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     models.tokenizer(chat=True).save_pretrained(made["model"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ultraedit.data.bundled.anchor_text", lambda: models.TEXT)
-        with create_workspace(made["ws"], made["model"], preset="fast") as workspace:
+        with create_workspace(made["ws"], made["model"], EditSettings(preset="fast")) as workspace:
             from ultraedit.data.record import Record
 
             workspace.edit_turn([Record(*fact, id=f"f{i}") for i, fact in enumerate(models.FEW)])

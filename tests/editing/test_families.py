@@ -19,6 +19,7 @@ from ultraedit.model.generate import greedy_ids
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import trace
 from ultraedit.model.weights import edited_weights
+from ultraedit.settings import EditSettings
 
 # family -> (path of the blocks, [(map inside a block, role, d_in, d_out)])
 GATED = [
@@ -186,7 +187,7 @@ def close(a: torch.Tensor, b: torch.Tensor) -> None:
 def test_one_turn_raises_the_targets_probability(
     preset: str, family_model: PreTrainedModel, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    editor = Editor(family_model, byte_tokenizer, preset=preset, text=tiny.TEXT)
+    editor = Editor(family_model, byte_tokenizer, EditSettings(preset=preset, text=tiny.TEXT))
     written = editor.edit_turn([Record(*fact) for fact in tiny.FEW])
     before = sum(r.probability_before for r in written.receipts)
     after = sum(r.probability_after for r in written.receipts)
@@ -198,7 +199,7 @@ def test_only_edited_weights_change(
     family_model: PreTrainedModel, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     before = {name: p.clone() for name, p in family_model.named_parameters()}
-    editor = Editor(family_model, byte_tokenizer, text=tiny.TEXT)
+    editor = Editor(family_model, byte_tokenizer, EditSettings(text=tiny.TEXT))
     editor.edit_turn([Record(*fact) for fact in tiny.FEW])
     edited = {f"{w.name}.weight" for w in editor.weights}
     changed = {n for n, p in family_model.named_parameters() if not p.equal(before[n])}

@@ -13,6 +13,7 @@ import tiny
 from ultraedit import Editor, ModelError, Record, WorkspaceError
 from ultraedit.export.edited import open_folder
 from ultraedit.model.load import load
+from ultraedit.settings import EditSettings
 from ultraedit.workspace import changes
 from ultraedit.workspace.workspace import Workspace
 
@@ -64,7 +65,10 @@ def test_an_export_does_not_take_another_base(name: str, tmp_path: Path) -> None
     base = made.base(tmp_path / "base")
     model, tokenizer = load(base)
     editor = Editor(
-        model, tokenizer, text=tiny.TEXT, base=str(base), modules="model.layers.2.mlp.down_proj"
+        model,
+        tokenizer,
+        EditSettings(text=tiny.TEXT, modules="model.layers.2.mlp.down_proj"),
+        base=str(base),
     )
     editor.edit("The capital of Vell is", "Oruna")
     saved = editor.save_pretrained(tmp_path / "saved")
@@ -114,7 +118,7 @@ def test_weights_that_are_not_finite_are_told_as_that() -> None:
     model = tiny.llama()
     model.model.layers[1].mlp.up_proj.weight.data[0, 0] = torch.nan
     with pytest.raises(ModelError, match="gives logits that are not finite"):
-        Editor(model, tiny.tokenizer(), text=tiny.TEXT)
+        Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
 
 
 def test_a_prompt_that_is_no_text_is_refused_by_ask(capsys: pytest.CaptureFixture[str]) -> None:

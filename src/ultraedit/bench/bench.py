@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ultraedit import arguments
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
 from ultraedit.bench.run import Setting, make_editor, run_once
 from ultraedit.bench.schedule import (
@@ -23,6 +24,7 @@ from ultraedit.data.read import read_records
 from ultraedit.errors import ConfigError
 from ultraedit.extras import require
 from ultraedit.io.digest import sha256_text
+from ultraedit.settings import EditSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result, Run
-    from ultraedit.model.form import FormChoice
 
 
 DRIFT_WINDOW = 256
@@ -50,15 +51,16 @@ class Config:
     preset: tuple[str, ...] = ("default",)
     baseline: tuple[str, ...] = ()
     """Other ways to edit, as further rows."""
-    step: float | None = None
+    settings: EditSettings = field(default_factory=lambda: EditSettings(form="raw"))
+    """Of every row; the rows name their presets, so that it is left out here.  The step is that of the presets that
+    are not published."""
     eta: float | None = None
-    modules: tuple[str, ...] = ()
+    """Step of the published presets."""
     warm_up: str | None = None
     """Records on which rows that whiten (stableedit) are warmed up."""
     checkpoints: int | tuple[int, ...] = 5
     """How many, or the numbers of edits at which they stand."""
     orders: int = 1
-    form: FormChoice = "raw"
     score: int = 2000
     """Records asked about, at most."""
     generate: int = 200
@@ -83,21 +85,27 @@ class Config:
                     f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least {least}."
                 )
 
+        if self.settings.preset != "default":
+            raise ConfigError(
+                f"settings names the preset {arguments.quoted(self.settings.preset)}; name the presets of a benchmark "
+                "in preset, one a row."
+            )
         if isinstance(self.checkpoints, int) and self.checkpoints < 1:
             raise ConfigError(f"--checkpoints is {self.checkpoints}; it must be at least 1.")
 
     def rows(self) -> list[MethodSpec]:
-        return parse_rows(
-            self.preset,
-            step=self.step,
-            eta=self.eta,
-            modules=self.modules,
-            baselines=self.baseline,
-        )
+        return parse_rows(self.preset, self.settings, eta=self.eta, baselines=self.baseline)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values under the option names, as in `config.yaml`; what is None is left out."""
-        found = {key.replace("_", "-"): value for key, value in asdict(self).items()}
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
+        shared = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
+        del shared["preset"]
+        if isinstance(self.settings.modules, str):
+            shared["modules"] = (self.settings.modules,)
+        if isinstance(self.settings.text, Path):
+            shared["text"] = str(self.settings.text)
+        found = {key.replace("_", "-"): value for key, value in (own | shared).items()}
         if isinstance(self.checkpoints, tuple):
             found["checkpoints"] = ",".join(map(str, self.checkpoints))
         return {
@@ -155,7 +163,7 @@ def run_bench(
         device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
-    form = resolve_form(tokenizer, config.form)
+    form = resolve_form(tokenizer, config.settings.form)
     observer.stage("reading the data")
     context = context_length(model, tokenizer)
     stream = open_stream(config.data, config.edits, tokenizer, form, context)
@@ -223,9 +231,7 @@ def _runs(
                     continue
                 if editor is None:
                     observer.stage(f"preparing {row.label}")
-                    editor = make_editor(
-                        row, model, tokenizer, setting.evaluator.protocol.form, config.model
-                    )
+                    editor = make_editor(row, model, tokenizer, config.settings, config.model)
                 observer.run(row.label, order, setting.stream.edits)
                 run_once(setting, editor, row, order, observer.turn, observer.stage)
                 done = setting.store.finished(row.label, order)

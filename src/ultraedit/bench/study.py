@@ -24,6 +24,7 @@ from ultraedit.errors import ConfigError, DataError
 from ultraedit.extras import require
 from ultraedit.io.target import refuse_unwritable
 from ultraedit.model.form import FormChoice
+from ultraedit.settings import EditSettings
 
 if TYPE_CHECKING:
     from ultraedit.evaluation.schema import Result
@@ -160,7 +161,7 @@ def run_study(
         preset=specs,
         baseline=grid.baselines,
         checkpoints=1,
-        form=grid.form,
+        settings=EditSettings(form=grid.form),
         score=grid.score,
         generate=grid.generate,
         seed=grid.seed,

@@ -18,7 +18,8 @@ from ultraedit.cli.common import (
     seed_all,
 )
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.model.form import FormChoice
+from ultraedit.cli.settings import with_settings
+from ultraedit.settings import EditSettings
 
 if TYPE_CHECKING:
     from ultraedit.bench.require import Requirement
@@ -57,6 +58,7 @@ AbilityLimitOption = Annotated[
 ]
 
 
+@with_settings(without=("preset",), form="raw")
 def bench(
     model: ModelArgument,
     data: DataOption,
@@ -85,15 +87,8 @@ def bench(
             help="finetune, lora, memit, alphaedit or retrieval, with settings; repeat for more rows.",
         ),
     ] = None,
-    step: Annotated[
-        float | None, typer.Option("--step", help="Step of every preset that is not published.")
-    ] = None,
     eta: Annotated[
         float | None, typer.Option("--eta", help="Step of every published preset (paper).")
-    ] = None,
-    modules: Annotated[
-        list[str] | None,
-        typer.Option("--modules", help="auto, paper, a name or a glob; may be repeated."),
     ] = None,
     warm_up: Annotated[
         str | None,
@@ -114,10 +109,8 @@ def bench(
     orders: Annotated[
         int, typer.Option("--orders", min=1, help="The file's own order, then shuffles by seed.")
     ] = 1,
-    form: Annotated[
-        FormChoice,
-        typer.Option("--form", help="Form of edits and questions; the literature's is raw."),
-    ] = "raw",
+    *,
+    settings: EditSettings,
     score: ScoreOption = 2000,
     generate: GenerateOption = 200,
     ability: AbilityOption = None,
@@ -146,20 +139,18 @@ def bench(
     from ultraedit.bench.schedule import parse_checkpoints
     from ultraedit.cli.bench_progress import watching
 
-    settings = Config(
+    wanted = Config(
         model=model,
         data=data,
         edits=edits,
         turn_size=turn_size,
         preset=tuple(preset or ([] if baseline else ["default"])),
         baseline=tuple(baseline or ()),
-        step=step,
         eta=eta,
-        modules=tuple(modules or ()),
         warm_up=warm_up,
         checkpoints=parse_checkpoints(checkpoints),
         orders=orders,
-        form=form,
+        settings=settings,
         score=score,
         generate=generate,
         ability=tuple(ability or ()),
@@ -170,7 +161,7 @@ def bench(
         trust_remote_code=trust_remote_code,
     )
     with watching(json_output) as observer:
-        result = run_bench(settings, out, observer, overwrite=overwrite)
+        result = run_bench(wanted, out, observer, overwrite=overwrite)
     finish(result, out, requirements, json_output)
 
 

@@ -101,30 +101,6 @@ DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, 
 TrustOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run the code a checkpoint carries.")
 ]
-PresetOption = Annotated[
-    str, typer.Option("--preset", help="default, thorough, fast, paper or stableedit.")
-]
-ModulesOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--modules",
-        help="auto, paper, or a name or glob of linear maps; may be repeated.  [default: the preset's]",
-    ),
-]
-StepOption = Annotated[
-    float | None, typer.Option("--step", help="Step size.  [default: the preset's]")
-]
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", help="Solves a turn.  [default: the preset's]")
-]
-EndTokenOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--end-token/--no-end-token",
-        help="Edit the end of the answer with it.  [default: the preset's]",
-    ),
-]
-MicroBatchOption = Annotated[int, typer.Option("--micro-batch", min=1, help="Prompts run at once.")]
 TokensOption = Annotated[
     int, typer.Option("--max-new-tokens", min=1, help="Longest answer to generate.")
 ]

@@ -81,7 +81,7 @@ def demo(
     editor = Editor.from_pretrained(model, dtype=dtype, device=device)
     note(f"Asking the unedited model about {min(scored, len(records))} of {len(records)} facts ...")
     scores = DemoScores(editor, records, scored, generated, seed)
-    note(f"Editing {len(records)} facts, {turn} a turn ...")
+    note(f"Editing {len(records)} facts, {turn_size} a turn ...")
     with repeated_warnings(), edit_progress(len(records), json_output) as advance:
         summary = editor.edit_many(records, turn_size=turn_size, on_turn=advance)
     note("Asking the edited model the same ...")

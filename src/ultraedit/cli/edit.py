@@ -12,30 +12,25 @@ from ultraedit.cli.common import (
     ConfigOption,
     DeviceOption,
     DtypeOption,
-    EndTokenOption,
-    FormOption,
     JsonOption,
-    MicroBatchOption,
     ModelArgument,
-    ModulesOption,
-    PresetOption,
     SeedOption,
-    StepOption,
-    StepsOption,
     TrustOption,
     repeated_warnings,
     seed_all,
 )
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
+from ultraedit.cli.settings import option_word, with_settings
 from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
-from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError
+from ultraedit.settings import EditSettings
 
 if TYPE_CHECKING:
     from ultraedit.editing.editor import Editor, EditSummary, WrittenTurn
 
 
+@with_settings()
 def edit(
     model: ModelArgument,
     prompt: Annotated[
@@ -73,13 +68,8 @@ def edit(
     turn_size: Annotated[
         int, typer.Option("--turn-size", min=1, help="Edits of --file written together.")
     ] = 100,
-    preset: PresetOption = "default",
-    modules: ModulesOption = None,
-    form: FormOption = "auto",
-    step: StepOption = None,
-    steps: StepsOption = None,
-    end_token: EndTokenOption = None,
-    micro_batch: MicroBatchOption = MICRO_BATCH,
+    *,
+    settings: EditSettings,
     again: Annotated[
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
@@ -111,13 +101,7 @@ def edit(
                 "out": out,
                 "overwrite": overwrite,
                 "receipts": receipts,
-                "preset": preset != "default",
-                "modules": modules,
-                "form": form != "auto",
-                "step": step,
-                "steps": steps,
-                "end-token": end_token is not None,
-                "micro-batch": micro_batch != MICRO_BATCH,
+                **dict.fromkeys((option_word(name) for name in settings.changed()), True),
                 "dtype": dtype != "auto",
             },
         )
@@ -152,11 +136,7 @@ def edit(
     refuse_elsewhere(model, "again", again)
     refuse_elsewhere(model, "base", base)
 
-    from ultraedit.methods.presets import method
-
-    method(
-        preset, step=step, steps=steps, end_token=end_token
-    )  # refuses a bad setting before the model is loaded
+    settings.method()  # refuses a bad setting before the model is loaded
     _check_what(prompt, target, file, rephrase, with_rephrases)
     total = _check_input(prompt, target, file)
     _check_outputs(model, file, out, receipts, overwrite)
@@ -167,16 +147,10 @@ def edit(
     with repeated_warnings():
         editor = Editor.from_pretrained(
             model,
+            settings,
             dtype=dtype,
             device=device,
             trust_remote_code=trust_remote_code,
-            preset=preset,
-            modules=modules[0] if modules and len(modules) == 1 else modules,
-            form=form,
-            step=step,
-            steps=steps,
-            end_token=end_token,
-            micro_batch=micro_batch,
         )
         if file is not None and out is not None:
             lines = ReceiptFile(receipts)

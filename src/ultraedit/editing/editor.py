@@ -14,7 +14,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ultraedit import arguments
 from ultraedit.data.read import Source
 from ultraedit.data.record import Record
-from ultraedit.defaults import MICRO_BATCH
 from ultraedit.editing.arguments import (
     check_calibration,
     check_model,
@@ -38,8 +37,7 @@ from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
 from ultraedit.io.digest import fingerprint
-from ultraedit.methods.base import Calibration, LiveModel, Method
-from ultraedit.methods.presets import method
+from ultraedit.methods.base import Calibration, LiveModel
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.form import FormChoice, PromptForm
@@ -51,6 +49,7 @@ from ultraedit.model.steady import steady
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.usable import follow, usable
 from ultraedit.model.weights import edited_weights, originals, shifted
+from ultraedit.settings import EditSettings, check_settings
 
 BEFORE_TOKENS = 16
 """Length to which a receipt's answer before the edit is generated: it is most of the time that a single edit takes."""
@@ -67,54 +66,36 @@ class Editor:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
+        settings: EditSettings | None = None,
         *,
-        preset: str | Method = "default",
-        modules: str | Sequence[str] | None = None,
-        form: FormChoice = "auto",
-        step: float | None = None,
-        steps: int | None = None,
-        ridge: float | None = None,
-        text_weight: float | None = None,
-        end_token: bool | None = None,
-        micro_batch: int = MICRO_BATCH,
-        text: str | None = None,
         base: str | None = None,
         calibration: Calibration | None = None,
     ) -> None:
-        """
-        preset: "default", "thorough", "fast", "paper", "stableedit", or a Method; the settings after `form`
-        change single ones of it.
-        modules: "auto", "paper", or names and globs of linear maps; None takes the preset's.
-        form: form in which prompts are put: "raw" text, the "chat" template, or "auto" (chat where there is one).
-        text: ordinary text whose directions are preserved and whose outputs set the scale; None takes the
-        bundled text.  base: name of the unedited model, for the saved folder's notes.
-        calibration: one measured before with these settings on this model (`text` is then not run).
-        Raises ModelError for an unsupported structure and ConfigError for a bad setting.
-        """
-        from ultraedit.data.bundled import anchor_text
+        """Take a model that is loaded already, and measure ordinary text in it.
 
+        Args:
+            model: A causal language model of transformers.
+            tokenizer: Its tokenizer.
+            settings: How it is edited; None takes all defaults.
+            base: Name of the unedited model, for the saved folder's notes; None takes the one the model has.
+            calibration: What an editor with these settings measured on this model; the text is then not run again.
+
+        Raises:
+            ModelError: The model's structure cannot be edited.
+            ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
+        """
         check_model(model)
         check_tokenizer(tokenizer)
-        micro_batch = arguments.whole(micro_batch, "micro_batch", 1)
-        wanted = arguments.patterns(modules)
-        if text is not None:
-            arguments.text(text, "text")
+        settings = check_settings(settings)
         check_calibration(calibration)
         self.model = usable(model).eval().requires_grad_(False)
         self.tokenizer = tokenizer
         own = getattr(model.config, "_name_or_path", "") or "unnamed model"
         self.base = lasting_name(str(own) if base is None else arguments.model_name(base, "base"))
-        self.method = method(
-            preset,
-            step=step,
-            steps=steps,
-            ridge=ridge,
-            text_weight=text_weight,
-            end_token=end_token,
-        )
-        self.encoder = PromptEncoder(tokenizer, arguments.word(form, "form"))
+        self.method = settings.method()
+        self.encoder = PromptEncoder(tokenizer, settings.form)
         self.form: PromptForm = self.encoder.form
-        wanted = wanted or self.method.modules
+        wanted = settings.modules or self.method.modules
         structure = find_structure(self.model, named=wanted not in ("auto", "paper"))
         projections = select_projections(self.model, structure, wanted)
         with steady(self.model):
@@ -124,8 +105,9 @@ class Editor:
             live = LiveModel(
                 self.model, tokenizer, self.encoder, structure, self.stack, self.weights
             )
-            ordinary = anchor_text() if text is None else text
-            self.engine = self.method.engine(live, ordinary, micro_batch, calibration)
+            self.engine = self.method.engine(
+                live, settings.ordinary_text(), settings.micro_batch, calibration
+            )
             self.statistics = self.engine.start()
         self.edits = 0
         self.turns = 0
@@ -135,43 +117,37 @@ class Editor:
     def from_pretrained(
         cls,
         name: str | Path,
+        settings: EditSettings | None = None,
         *,
         dtype: str = "auto",
         device: str = "cpu",
         trust_remote_code: bool = False,
-        preset: str | Method = "default",
-        modules: str | Sequence[str] | None = None,
-        form: FormChoice = "auto",
-        step: float | None = None,
-        steps: int | None = None,
-        ridge: float | None = None,
-        text_weight: float | None = None,
-        end_token: bool | None = None,
-        micro_batch: int = MICRO_BATCH,
-        text: str | None = None,
     ) -> Editor:
-        """Load a local folder, a hub id or the alias "smollm2", ready to edit.  Settings as in `Editor(...)`."""
+        """Load a model, ready to edit.
+
+        Args:
+            name: A local folder, a hub id, or the alias "smollm2".
+            settings: How it is edited; None takes all defaults.
+            dtype: "auto" (the checkpoint's own), "float32", "bfloat16", "float16", or "fastest" on this machine.
+            device: Where it runs: "cpu", "cuda", "cuda:1".
+            trust_remote_code: Run the code that a checkpoint carries.
+
+        Returns:
+            An editor of the loaded model.
+
+        Raises:
+            ModelError: The model cannot be loaded, or its structure cannot be edited.
+            ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
+        """
+        settings = check_settings(settings)
+        settings.method()  # a bad setting is told before minutes of loading
         model, tokenizer = load(
             arguments.model_name(name),
             dtype=arguments.dtype(dtype),
             device=arguments.device(device),
             trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
         )
-        return cls(
-            model,
-            tokenizer,
-            preset=preset,
-            modules=modules,
-            form=form,
-            step=step,
-            steps=steps,
-            ridge=ridge,
-            text_weight=text_weight,
-            end_token=end_token,
-            micro_batch=micro_batch,
-            text=text,
-            base=str(name),
-        )
+        return cls(model, tokenizer, settings, base=str(name))
 
     # -- editing -----------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ultraedit.editing.state import EditorState
 from ultraedit.errors import UltraEditError, WorkspaceError
 from ultraedit.methods.base import Turn
 from ultraedit.model.load import load, resolve
+from ultraedit.settings import EditSettings
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import method_in
 from ultraedit.workspace.health import Monitor
@@ -146,10 +147,12 @@ class Workspace:
         editor = Editor(
             model,
             tokenizer,
-            preset=method_in(config, folder),
-            modules=[m.name for m in config.modules],
-            form=config.form,
-            micro_batch=config.micro_batch,
+            EditSettings(
+                preset=method_in(config, folder),
+                modules=[m.name for m in config.modules],
+                form=config.form,
+                micro_batch=config.micro_batch,
+            ),
             base=name,
             calibration=tensors.load_calibration(path, self._device),
         )
