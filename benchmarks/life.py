@@ -168,7 +168,7 @@ def life(arguments: argparse.Namespace) -> dict[str, Any]:
         started = time.perf_counter()
         learned = 0
         for done in stream(whole, facts, turn_size=arguments.turn_size):
-            learned += sum(r.learned for r in done.written.receipts)
+            learned += sum(r.learned for r in done.receipts)
         found |= {"seconds": time.perf_counter() - started, "learned": learned}
         with whole.at(str(half)):
             expected = answers(whole.editor.model, whole, asked)

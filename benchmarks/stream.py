@@ -79,7 +79,7 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         for done in stream(made, rows(options.data, options.edits), turn_size=options.turn_size):
             ticks.append((time.perf_counter(), time.process_time()))
             resident.append(resident_bytes())
-            learned += sum(r.learned for r in done.written.receipts)
+            learned += sum(r.learned for r in done.receipts)
             if len(resident) % 10 == 0:
                 print(f"{len(resident) * options.turn_size:,} edits", flush=True)
     turns = options.window // options.turn_size

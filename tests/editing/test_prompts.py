@@ -95,7 +95,7 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
 
     shared, apart = made(), made()
     apart.stack.share = 0
-    turns = shared.edit_turn(RECORDS).turn, apart.edit_turn(RECORDS).turn
+    turns = shared.edit_turn(RECORDS).result, apart.edit_turn(RECORDS).result
     assert turns[0].owner.tolist() == turns[1].owner.tolist()
     for a, b in zip(shared.weights, apart.weights, strict=True):
         torch.testing.assert_close(a.shift, b.shift, atol=1e-5, rtol=1e-3)
@@ -110,8 +110,8 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
 def test_prompt_tokens_are_extra_rows_of_their_edit() -> None:
     plain = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     wide = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(preset="thorough", text=tiny.TEXT))
-    few = torch.bincount(plain.edit_turn(RECORDS).turn.owner)
-    many = torch.bincount(wide.edit_turn(RECORDS).turn.owner)
+    few = torch.bincount(plain.edit_turn(RECORDS).result.owner)
+    many = torch.bincount(wide.edit_turn(RECORDS).result.owner)
     assert (many - few).tolist() == [4] * len(RECORDS)
 
 

@@ -97,7 +97,7 @@ def test_the_low_rank_update_of_a_turn_is_its_shift() -> None:
     some = editor(steps=3)
     some.edit_turn(RECORDS[:3])
     before = [w.shift.clone() for w in some.weights]
-    turn = some.edit_turn(RECORDS[3:9]).turn
+    turn = some.edit_turn(RECORDS[3:9]).result
     for w, update, old in zip(some.weights, turn.updates, before, strict=True):
         torch.testing.assert_close(w.shift - old, update.delta().T, atol=1e-6, rtol=0)
         assert update.left.shape[0] == turn.owner.shape[0]
@@ -113,8 +113,8 @@ def test_history_makes_later_turns_spare_earlier_edits() -> None:
     def disturbance(history: bool) -> float:
         form = UltraEdit("tested", step=0.2, steps=1, history=history)
         some = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(preset=form, text=tiny.TEXT))
-        keys = some.edit_turn(RECORDS[:6]).turn.updates[0].left  # the metric is I here: left is H
-        later = some.edit_turn(RECORDS[6:]).turn.updates[0].delta()
+        keys = some.edit_turn(RECORDS[:6]).result.updates[0].left  # the metric is I here: left is H
+        later = some.edit_turn(RECORDS[6:]).result.updates[0].delta()
         return float((keys @ later).norm() / later.norm())
 
     assert disturbance(True) < 0.5 * disturbance(False)

@@ -81,7 +81,7 @@ def test_an_export_does_not_take_another_base(name: str, tmp_path: Path) -> None
 def test_prompts_are_one_only_where_their_tokens_are(tmp_path: Path) -> None:
     workspace = made.make(tmp_path)
     facts = [Record("Where is Vell?\n", "Lund"), Record("Where is Vell?", "Oruna")]
-    receipts = workspace.edit_turn(facts).written.receipts
+    receipts = workspace.edit_turn(facts).receipts
     assert [r.superseded_by for r in receipts] == [None, None]
     assert receipts[0].probability_after != receipts[1].probability_after
     assert {str(s) for s in workspace.history.statuses().values()} == {"current"}

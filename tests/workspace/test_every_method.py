@@ -59,7 +59,7 @@ def test_it_lives_in_a_workspace(name: str, tmp_path: Path) -> None:
     assert all(w.shift.equal(earlier[w.name]) for w in workspace.editor.weights)
     assert workspace.editor.recall(QUESTION) == recalled
     # what comes next is what would have come
-    receipts = workspace.edit_turn(RECORDS[3:]).written.receipts
+    receipts = workspace.edit_turn(RECORDS[3:]).receipts
     assert len(receipts) == 3
     assert all(w.shift.allclose(state.shifts[w.name], atol=1e-5) for w in workspace.editor.weights)
     workspace.close()

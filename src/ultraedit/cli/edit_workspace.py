@@ -16,7 +16,8 @@ from ultraedit.model.form import FormChoice
 
 if TYPE_CHECKING:
     from ultraedit.workspace.config import HealthConfig
-    from ultraedit.workspace.workspace import Acknowledged, Workspace
+    from ultraedit.workspace.journal import HealthRow
+    from ultraedit.workspace.workspace import Workspace
 
 
 @dataclass
@@ -44,33 +45,19 @@ def edit_one(
     json_output: bool,
 ) -> None:
     """Write one fact as a turn of its own, with the answers before and after."""
-    from dataclasses import replace
-
-    from ultraedit.data.record import Record
-
     with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
-        before = workspace.ask(prompt).edited
-        record = Record(
-            prompt,
-            target,
-            id=f"edit-{workspace.store.journal.edits + 1}",
-            rephrases=tuple(rephrases),
-        )
-        done = workspace.edit_turn([record], with_rephrases=bool(rephrases))
-        receipt = replace(
-            done.written.receipts[0],
-            before=before,
-            after=workspace.ask(prompt).edited,
-            turn=done.turn,
-        )
+        receipt = workspace.edit(prompt, target, rephrases=rephrases)
         number = workspace.store.journal.edits
-        health = workspace.store.config.health
+        row = workspace.store.journal.turns[receipt.turn]
+        assert row.health is not None
+        back = None if workspace.head == receipt.turn else workspace.head
+        told = _Health(workspace.store.config.health)
     if json_output:
         found: dict[str, Any] = receipt.as_dict()
-        print_json(found | {"edit": number, "health": done.health.model_dump(mode="json")})
+        print_json(found | {"edit": number, "health": row.health.model_dump(mode="json")})
         return
     say(f"#{number} {receipt}")
-    _Health(health).tell(done)
+    told.tell(receipt.turn, row.health, back)
 
 
 def edit_file(
@@ -103,14 +90,14 @@ def edit_file(
             for done in stream(
                 workspace, file, turn_size=turn_size, with_rephrases=with_rephrases, again=again
             ):
-                receipts = done.written.receipts
+                receipts = done.receipts
                 summary.edits += len(receipts)
                 summary.learned += sum(r.learned for r in receipts)
                 summary.superseded += sum(r.superseded_by is not None for r in receipts)
                 summary.turns += 1
                 summary.seconds += receipts[0].seconds
-                advance(done.written)
-                health.tell(done)
+                advance(done)
+                health.tell(done.turn, done.health, done.rolled_back_to)
         head = workspace.head
     if json_output:
         print_json(asdict(summary) | {"workspace": folder, "head": head})
@@ -182,18 +169,16 @@ class _Health:
         self._level = "green"
         self._explained: set[str] = set()
 
-    def tell(self, done: Acknowledged) -> None:
+    def tell(self, turn: int, health: HealthRow, rolled_back_to: int | None) -> None:
         from ultraedit.workspace.health import advice
 
-        health = done.health
         if health.level != self._level:
             reasons = f": {'; '.join(health.reasons)}" if health.reasons else " again"
-            note(f"health after turn {done.turn}: {health.level}{reasons}")
+            note(f"health after turn {turn}: {health.level}{reasons}")
             words = advice(health, self._config)
             if words and words not in self._explained:
                 note(f"  that is: {words}; said again only when the level changes.")
                 self._explained.add(words)
             self._level = health.level
-        if done.rolled_back_to is not None:
-            back = done.rolled_back_to
-            note(f"rolled back to {f'turn {back}' if back else 'the base'}")
+        if rolled_back_to is not None:
+            note(f"rolled back to {f'turn {rolled_back_to}' if rolled_back_to else 'the base'}")

@@ -20,6 +20,7 @@ from ultraedit.editing.arguments import (
     check_records,
     check_state,
     check_tokenizer,
+    one_record,
 )
 from ultraedit.editing.assemble import (
     Wordings,
@@ -154,26 +155,47 @@ class Editor:
     def edit(
         self, prompt: str, target: str, *, rephrases: str | Sequence[str] = (), edit_id: str = ""
     ) -> Receipt:
-        """Write one fact, as a turn of its own; `rephrases` are further wordings to write with it (one text is one).
+        """Write one fact, as a turn of its own.
 
-        Raises DataError for unusable text and NumericalError for a refused turn (the model is untouched).
+        Args:
+            prompt: What the model is asked.
+            target: The answer it is to have.
+            rephrases: Further wordings to write with it; one text is one.
+            edit_id: What the receipt calls it; by default "edit-" and its number.
+
+        Returns:
+            The receipt, with the answers before and after.
+
+        Raises:
+            DataError: The prompt or the target cannot be used.
+            NumericalError: The turn was refused; the model is untouched.
+        """
+        record = one_record(prompt, target, rephrases, edit_id or f"edit-{self.edits + 1}")
+        encoded = self._encode([record], with_rephrases=True)
+        return self.with_answers(record, lambda: self._write([record], encoded))
+
+    def with_answers(self, record: Record, write: Callable[[], WrittenTurn]) -> Receipt:
+        """Write one record, asking the model before and after.
+
+        Args:
+            record: The edit.
+            write: Writes it as a turn of its own.
+
+        Returns:
+            Its receipt, with the answers and the time that all of it took.
         """
         started = time.perf_counter()
-        record = Record(
-            arguments.text(prompt, "the prompt"),
-            arguments.text(target, "the target"),
-            id=arguments.text(edit_id, "the edit_id") or f"edit-{self.edits + 1}",
-            rephrases=arguments.texts(rephrases, "rephrases"),
+        before = self._answer(
+            record.prompt, self._asked(record.prompt, self.encoder), BEFORE_TOKENS
         )
-        encoded = self._encode([record], with_rephrases=True)
-        taught = encoded[0][0][1]
-        before = self._answer(prompt, self._asked(prompt, self.encoder), BEFORE_TOKENS)
-        written = self._write([record], encoded)
+        written = write()
         receipt = written.receipts[0]
-        if receipt.learned and bool(written.turn.stops[0]):  # no need to generate it
+        if written.in_force and receipt.learned and bool(written.result.stops[0]):
+            # the model says just this, and need not generate it
+            taught = self.encoder.pair(record.prompt, record.target)[1]
             after = as_text(self.tokenizer, taught)
         else:
-            after = self._answer(prompt, self._asked(prompt, self.encoder))
+            after = self._answer(record.prompt, self._asked(record.prompt, self.encoder))
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:

@@ -83,7 +83,7 @@ class State(ABC):
 
 
 @dataclass(frozen=True)
-class Turn:
+class TurnResult:
     """A written turn."""
 
     owner: Int[Tensor, " n"]
@@ -126,7 +126,7 @@ class Engine(ABC):
         state: State,
         records: Sequence[Record] = (),
         put_off: bool = False,
-    ) -> Turn:
+    ) -> TurnResult:
         """Write one turn into the model; all of it or nothing.
 
         `pairs` are (prompt ids, answer ids); `owners[i]` is the edit that pair i belongs to, 0-based; `lengths[e]` is

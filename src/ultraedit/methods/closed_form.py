@@ -34,7 +34,7 @@ from ultraedit.methods.base import (
     Needs,
     Shapes,
     State,
-    Turn,
+    TurnResult,
 )
 from ultraedit.methods.calibration import calibrate
 from ultraedit.methods.prompt_tokens import keep_leading
@@ -207,7 +207,7 @@ class TurnEngine(Engine):
         state: State,
         records: Sequence[Record] = (),
         put_off: bool = False,
-    ) -> Turn:
+    ) -> TurnResult:
         """Raises NumericalError, with model and state as they were, if anything non-finite turns up."""
         assert isinstance(state, ClosedFormState)
         work = _LiveTurn(self, pairs)
@@ -233,7 +233,7 @@ class TurnEngine(Engine):
         owner = torch.tensor(owners)[torch.cat([t.owner for t in work.first]).cpu()]
         p_before, _, _ = answer_scores(work.first, owners, lengths)
         p_after, learned, stops = answer_scores(last, owners, lengths)
-        return Turn(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
+        return TurnResult(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
 
     def batches(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Batch]:
         """The micro-batches of a turn."""

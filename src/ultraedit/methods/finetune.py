@@ -23,7 +23,7 @@ from ultraedit.methods.base import (
     Method,
     Needs,
     State,
-    Turn,
+    TurnResult,
     require_positive,
     take_back,
     unmeasured_maps,
@@ -102,7 +102,7 @@ class FineTuneEngine(Engine):
         state: State,
         records: Sequence[Record] = (),
         put_off: bool = False,
-    ) -> Turn:
+    ) -> TurnResult:
         assert isinstance(state, AllEdits)
         weights = self.live.weights
         now = AllEdits(dict(state.pairs) | {tuple(p): (p, t) for p, t in pairs})
@@ -115,7 +115,7 @@ class FineTuneEngine(Engine):
             for w, shift in zip(weights, old, strict=True):
                 moved[w.name] = float(torch.linalg.vector_norm(w.shift - shift)) / w.norm
         owner = torch.empty(0, dtype=torch.int64)
-        return Turn(owner, (), now, before, after, learned, stops, moved)
+        return TurnResult(owner, (), now, before, after, learned, stops, moved)
 
     def settle(self, state: State) -> None:
         """Train on all edits, from the original weights on."""

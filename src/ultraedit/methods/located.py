@@ -28,7 +28,7 @@ from ultraedit.methods.base import (
     LiveModel,
     Method,
     State,
-    Turn,
+    TurnResult,
     require_positive,
 )
 from ultraedit.methods.scores import measure
@@ -120,7 +120,7 @@ class LocatedEngine(Engine):
         state: State,
         records: Sequence[Record] = (),
         put_off: bool = False,
-    ) -> Turn:
+    ) -> TurnResult:
         written = sorted(set(owners))
         places = [self.place(records[e], pairs[owners.index(e)]) for e in written]
         groups = [places[k : k + GROUP] for k in range(0, len(places), GROUP)]
@@ -152,7 +152,7 @@ class LocatedEngine(Engine):
             raise
         state = self.remember(state, keys)
         owner = torch.tensor(written)
-        return Turn(owner, tuple(updates), state, before, after, learned, stops, moved)
+        return TurnResult(owner, tuple(updates), state, before, after, learned, stops, moved)
 
     def place(self, record: Record, pair: Ids) -> Place:
         """Raises DataError for a record without a subject in its prompt."""

@@ -28,7 +28,7 @@ from ultraedit.methods.base import (
     Method,
     Needs,
     State,
-    Turn,
+    TurnResult,
     require_positive,
     unmeasured_maps,
 )
@@ -81,7 +81,7 @@ class RetrievalEngine(Engine):
         state: State,
         records: Sequence[Record] = (),
         put_off: bool = False,
-    ) -> Turn:
+    ) -> TurnResult:
         assert isinstance(state, Facts)
         written = [records[e] for e in sorted(set(owners))]
         facts = dict(state.facts) | {r.prompt.strip(): r.target.strip() for r in written}
@@ -98,7 +98,7 @@ class RetrievalEngine(Engine):
         )
         still = {w.name: 0.0 for w in self.live.weights}
         owner = torch.empty(0, dtype=torch.int64)
-        return Turn(owner, (), now, before, after, learned, stops, still)
+        return TurnResult(owner, (), now, before, after, learned, stops, still)
 
     def recall(self, prompt: str, state: State) -> str:
         assert isinstance(state, Facts)

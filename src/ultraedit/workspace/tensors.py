@@ -20,7 +20,7 @@ from ultraedit.editing.state import (
 )
 from ultraedit.errors import WorkspaceError
 from ultraedit.io.digest import sha256_text, tensor_digest
-from ultraedit.methods.base import Calibration, State, Turn
+from ultraedit.methods.base import Calibration, State, TurnResult
 from ultraedit.methods.paper import PaperState, published_tensors
 from ultraedit.methods.ultraedit import UltraEditState, moments_tensors
 from ultraedit.model.weights import EditedWeight
@@ -121,7 +121,7 @@ def load_shifts(path: Path) -> dict[str, Tensor]:
     return _under(_SHIFT, _load(path, "cpu"))
 
 
-def save_pairs(path: Path, turn: Turn, modules: Sequence[str]) -> None:
+def save_pairs(path: Path, turn: TurnResult, modules: Sequence[str]) -> None:
     """A turn's low-rank updates and the edit each row belongs to."""
     tensors = {"owner": turn.owner.to(torch.int64)}
     for module, update in zip(modules, turn.updates, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit import arguments
 from ultraedit.data.record import Record
-from ultraedit.editing.arguments import check_records
+from ultraedit.editing.arguments import check_records, one_record
 from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
+from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import UltraEditError, WorkspaceError
-from ultraedit.methods.base import Turn
+from ultraedit.methods.base import TurnResult
 from ultraedit.model.load import load, resolve
 from ultraedit.settings import EditSettings
 from ultraedit.workspace import tensors
@@ -32,15 +33,16 @@ Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
 @dataclass(frozen=True)
-class Acknowledged:
-    """A turn that is safe on disk."""
+class KeptTurn(WrittenTurn):
+    """A turn that is safe on disk; its number is that of the journal."""
 
-    turn: int
-    """Its number in the journal."""
-    written: WrittenTurn
     health: HealthRow
     rolled_back_to: int | None = None
     """The turn the workspace went back to, where the policy is rollback and the reading red."""
+
+    @property
+    def in_force(self) -> bool:
+        return self.rolled_back_to is None
 
 
 class Workspace:
@@ -237,13 +239,39 @@ class Workspace:
 
     # -- editing -----------------------------------------------------------------------------------
 
+    def edit(
+        self, prompt: str, target: str, *, rephrases: str | Sequence[str] = (), edit_id: str = ""
+    ) -> Receipt:
+        """Write one fact, as a turn of its own, and return once it is safe on disk.
+
+        Args:
+            prompt: What the model is asked.
+            target: The answer it is to have.
+            rephrases: Further wordings to write with it; one text is one.
+            edit_id: What the receipt calls it; by default "edit-" and its number in the journal.
+
+        Returns:
+            The receipt, with the answers before and after, as `Editor.edit` gives it.
+
+        Raises:
+            DataError: The prompt or the target cannot be used.
+            NumericalError: The turn was refused.
+            WorkspaceError: The workspace is open for reading only, or the disk refuses.
+        """
+        self.store.require_writer()
+        number = self.store.journal.edits + 1
+        record = one_record(prompt, target, rephrases, edit_id or f"edit-{number}")
+        return self.editor.with_answers(
+            record, lambda: self.edit_turn([record], with_rephrases=True)
+        )
+
     def edit_turn(
         self,
         records: Sequence[Record],
         *,
         with_rephrases: bool = False,
         source: SourceRow | None = None,
-    ) -> Acknowledged:
+    ) -> KeptTurn:
         """Write one turn and return once it is safe on disk; whatever fails, model and folder stay as they were.
 
         Raises DataError and NumericalError as `Editor.edit_turn`, WorkspaceError where the disk refuses.
@@ -281,7 +309,8 @@ class Workspace:
             raise
         del before
         give_back_freed()  # health readings and snapshots too, not the turn's own scratch alone
-        return Acknowledged(number, written, health, back)
+        receipts = tuple(replace(r, turn=number) for r in written.receipts)
+        return KeptTurn(receipts, written.result, health, back)
 
     def write(self, records: Sequence[Record], with_rephrases: bool) -> WrittenTurn:
         """Edit the live model only."""
@@ -325,7 +354,7 @@ class Workspace:
             )
             for i, (record, receipt) in enumerate(zip(records, written.receipts, strict=True))
         ]
-        state, pairs, shifts, statistics = self.put_state(number, written.turn, keep)
+        state, pairs, shifts, statistics = self.put_state(number, written.result, keep)
         turn = TurnRow(
             turn=number,
             parent=parent,
@@ -336,7 +365,7 @@ class Workspace:
             with_rephrases=with_rephrases,
             shifts=shifts,
             statistics=statistics,
-            moved=written.turn.moved,
+            moved=written.result.moved,
             state=state,
             pairs=pairs,
             seconds=written.receipts[0].seconds,
@@ -346,7 +375,7 @@ class Workspace:
         return turn, rows
 
     def put_state(
-        self, number: int, turn: Turn | None, keep: bool
+        self, number: int, turn: TurnResult | None, keep: bool
     ) -> tuple[FileRow | None, FileRow | None, dict[str, str], str]:
         """Write the live state (and the turn's pairs) into the folder: their files and digests."""
         store, editor = self.store, self.editor
