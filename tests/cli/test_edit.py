@@ -52,7 +52,7 @@ def test_rephrases_are_written_too(tiny: Path, run: Run) -> None:
 def test_settings_reach_the_method(tiny: Path, tmp_path: Path, run: Run) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(
-        "end-token: false\nstep: 0.01\nsteps: 2\nformat: raw\nmodules: '*.1.mlp.down_proj'\n"
+        "end-token: false\nstep: 0.01\nsteps: 2\nform: raw\nmodules: '*.1.mlp.down_proj'\n"
     )
     out = tmp_path / "out"
     assert run("edit", tiny, "Who?", "Ann", "--out", out, "--config", file).code == 0

@@ -274,7 +274,7 @@ def test_a_bad_horizon_is_quoted(preset: str, horizon: float) -> None:
 
 
 def test_a_turn_of_no_edits_is_refused(editor: Editor) -> None:
-    with untouched(editor), pytest.raises(ConfigError, match="turn is 0"):
+    with untouched(editor), pytest.raises(ConfigError, match="turn_size is 0"):
         editor.edit_many(GOOD, turn_size=0)
 
 

@@ -163,7 +163,7 @@ def test_a_source_that_fails_keeps_the_turns_before_it_and_its_own_error(editor:
 def test_wrong_arguments_of_a_stream_are_refused_before_its_first_turn(editor: Editor) -> None:
     from ultraedit.errors import ConfigError, DataError
 
-    with pytest.raises(ConfigError, match="turn is 0; a turn holds at least 1 edit"):
+    with pytest.raises(ConfigError, match="turn_size is 0; a turn holds at least 1 edit"):
         editor.stream([], turn_size=0)
     with pytest.raises(DataError, match="found a number"):
         editor.stream(5)  # type: ignore[arg-type]

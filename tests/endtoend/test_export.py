@@ -38,7 +38,7 @@ def editor(records: list[Record]) -> Editor:
     made = Editor.from_pretrained(
         "smollm2", EditSettings(text=anchor_text()[:6000]), dtype="fastest"
     )
-    summary = made.edit_many(records, turn=EDITS)
+    summary = made.edit_many(records, turn_size=EDITS)
     assert summary.learned >= 0.9 * EDITS
     return made
 

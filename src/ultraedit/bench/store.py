@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,6 +23,9 @@ from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.schema import Run
 from ultraedit.io.atomic import new_file, write_text
 from ultraedit.methods.base import State
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
