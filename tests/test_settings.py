@@ -11,6 +11,7 @@ import pytest
 
 import tiny
 from ultraedit.bench import bench as benchmark
+from ultraedit.bench.config import Config
 from ultraedit.cli.app import main
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, UltraEditError
@@ -141,7 +142,7 @@ def test_the_library_takes_every_setting(base: Path, tmp_path: Path, name: str) 
         _arrived(workspace.editor, settings, name)
         config = workspace.store.config
     assert config.micro_batch == settings.micro_batch
-    spec = benchmark.Config(str(base), "facts.jsonl", settings=replace(settings, preset="default"))
+    spec = Config(str(base), "facts.jsonl", settings=replace(settings, preset="default"))
     how = replace(settings, preset="default").method()
     assert spec.rows()[0].method == how
     assert spec.as_dict().get("preset") == ["default"]
@@ -174,7 +175,7 @@ def test_settings_of_another_kind_are_quoted(base: Path, tmp_path: Path) -> None
 
 def test_a_benchmark_names_its_presets_a_row_each() -> None:
     with pytest.raises(ConfigError, match="settings names the preset 'fast'"):
-        benchmark.Config("model", "data", settings=EditSettings("fast"))
+        Config("model", "data", settings=EditSettings("fast"))
 
 
 def test_one_module_in_a_list_is_that_one() -> None:

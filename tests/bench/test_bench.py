@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ultraedit.bench.bench import Config, run_bench
+from ultraedit.bench.bench import run_bench
+from ultraedit.bench.config import Config
 from ultraedit.bench.run import run_once
 from ultraedit.bench.schedule import slug
 from ultraedit.cli.app import main

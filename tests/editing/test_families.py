@@ -14,6 +14,7 @@ from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.model.batch import make_batch
 from ultraedit.model.cache import Shared
+from ultraedit.model.check import check_split
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import greedy_ids
 from ultraedit.model.stack import Stack
@@ -74,7 +75,7 @@ def test_structure_is_found(family: str) -> None:
 def test_split_run_equals_the_own_forward(family_model: PreTrainedModel) -> None:
     structure = find_structure(family_model)
     for first in range(structure.depth):
-        Stack(family_model, structure, first).check()
+        check_split(Stack(family_model, structure, first))
 
 
 def test_trunk_is_the_input_of_the_first_edited_block(family_model: PreTrainedModel) -> None:
@@ -108,7 +109,7 @@ def test_tokens_that_all_rows_begin_with_are_run_once(family_model: PreTrainedMo
         config.sliding_window = 64  # a window shorter than the rows would share nothing
     structure = find_structure(family_model)
     stack = Stack(family_model, structure, 2)
-    stack.check()
+    check_split(stack)
     weights = edited_weights(family_model, structure.projections[-1:])
     once, each = stack.batch(pairs, range(4)), make_batch(pairs, range(4))
     assert (len(once.shared), len(each.shared)) == (8, 0)
@@ -175,7 +176,7 @@ def test_a_family_whose_shared_tokens_come_out_otherwise_shares_none(
 
     monkeypatch.setattr(Stack, "_share", wrong)
     assert stack.share > 0
-    stack.check()
+    check_split(stack)
     assert stack.share == 0
 
 

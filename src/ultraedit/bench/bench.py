@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ultraedit import arguments
+from ultraedit.bench.config import Config
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
 from ultraedit.bench.run import Setting, make_editor, run_once
 from ultraedit.bench.schedule import (
     MethodSpec,
     checkpoint_times,
-    parse_rows,
     parse_tasks,
     require_extras,
 )
 from ultraedit.bench.store import BenchStore, TurnPoint
 from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
 from ultraedit.data.read import read_records
-from ultraedit.errors import ConfigError
 from ultraedit.extras import require
 from ultraedit.io.digest import sha256_text
-from ultraedit.settings import EditSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,82 +33,6 @@ if TYPE_CHECKING:
 
 DRIFT_WINDOW = 256
 """Tokens of a drift window, where the model's context allows."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """The settings of a benchmark.  Names are those of the command's options; `config.yaml` holds them all."""
-
-    model: str
-    data: str
-    edits: int | None = None
-    """None takes every usable record of the data."""
-    turn_size: int = 100
-    preset: tuple[str, ...] = ("default",)
-    baseline: tuple[str, ...] = ()
-    """Other ways to edit, as further rows."""
-    settings: EditSettings = field(default_factory=lambda: EditSettings(form="raw"))
-    """Of every row; the rows name their presets, so that it is left out here.  The step is that of the presets that
-    are not published."""
-    eta: float | None = None
-    """Step of the published presets."""
-    warm_up: str | None = None
-    """Records on which rows that whiten (stableedit) are warmed up."""
-    checkpoints: int | tuple[int, ...] = 5
-    """How many, or the numbers of edits at which they stand."""
-    orders: int = 1
-    score: int = 2000
-    """Records asked about, at most."""
-    generate: int = 200
-    """Records asked in free generation, at most."""
-    ability: tuple[str, ...] = ()
-    """Tasks of general ability, NAME=FILE or NAME."""
-    ability_limit: int | None = None
-    seed: int = 0
-    dtype: str = "auto"
-    device: str = "cpu"
-    trust_remote_code: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("turn_size", 1),
-            ("orders", 1),
-            ("score", 1),
-            ("generate", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least {least}."
-                )
-
-        if self.settings.preset != "default":
-            raise ConfigError(
-                f"settings names the preset {arguments.quoted(self.settings.preset)}; name the presets of a benchmark "
-                "in preset, one a row."
-            )
-        if isinstance(self.checkpoints, int) and self.checkpoints < 1:
-            raise ConfigError(f"--checkpoints is {self.checkpoints}; it must be at least 1.")
-
-    def rows(self) -> list[MethodSpec]:
-        return parse_rows(self.preset, self.settings, eta=self.eta, baselines=self.baseline)
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain values under the option names, as in `config.yaml`; what is None is left out."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
-        shared = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
-        del shared["preset"]
-        if isinstance(self.settings.modules, str):
-            shared["modules"] = (self.settings.modules,)
-        if isinstance(self.settings.text, Path):
-            shared["text"] = str(self.settings.text)
-        found = {key.replace("_", "-"): value for key, value in (own | shared).items()}
-        if isinstance(self.checkpoints, tuple):
-            found["checkpoints"] = ",".join(map(str, self.checkpoints))
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in found.items()
-            if value is not None and value != ()
-        }
 
 
 class Observer(Protocol):
@@ -252,6 +172,7 @@ def _evaluator(
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.frozen import FrozenScorer
     from ultraedit.evaluation.protocol import FAMILIES, Protocol
+    from ultraedit.model.check import check_split
     from ultraedit.model.context import context_length
     from ultraedit.model.find import find_structure
     from ultraedit.model.select import select_projections
@@ -260,7 +181,7 @@ def _evaluator(
     structure = find_structure(model)
     first = min(p.block for row in rows for p in select_projections(model, structure, row.chosen))
     stack = Stack(model, structure, first)
-    stack.check()
+    check_split(stack)
     protocol = Protocol(
         form="chat" if form == "chat" else "raw",
         generate=FAMILIES if config.generate else (),

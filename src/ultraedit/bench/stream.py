@@ -28,7 +28,7 @@ from ultraedit.model.text import PromptEncoder
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ultraedit.bench.bench import Config
+    from ultraedit.bench.config import Config
     from ultraedit.bench.schedule import MethodSpec
     from ultraedit.model.form import PromptForm
 

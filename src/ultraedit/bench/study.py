@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ultraedit.bench.bench import Config, Observer, run_bench
+from ultraedit.bench.bench import Observer, run_bench
+from ultraedit.bench.config import Config
 from ultraedit.bench.stream import Known
 from ultraedit.data.forms.plain import plain_row
 from ultraedit.data.read import read_records

@@ -135,7 +135,8 @@ def bench(
 
     requirements = parse_requirements(require or [])
     seed_all(seed)
-    from ultraedit.bench.bench import Config, run_bench
+    from ultraedit.bench.bench import run_bench
+    from ultraedit.bench.config import Config
     from ultraedit.bench.schedule import parse_checkpoints
     from ultraedit.cli.bench_progress import watching
 

@@ -39,6 +39,7 @@ from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
 from ultraedit.io.digest import fingerprint
 from ultraedit.methods.base import Calibration, LiveModel
+from ultraedit.model.check import check_split
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.form import FormChoice, PromptForm
@@ -102,7 +103,7 @@ class Editor:
         with steady(self.model):
             self.weights = edited_weights(self.model, projections)
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
-            self.stack.check()
+            check_split(self.stack)
             live = LiveModel(
                 self.model, tokenizer, self.encoder, structure, self.stack, self.weights
             )

@@ -30,7 +30,6 @@ from ultraedit.model.batch import (
     make_batches,
 )
 from ultraedit.model.cache import Prefix, PrefixCache, PrefixFinished, Shared, repeat
-from ultraedit.model.check import FAILURES, check
 from ultraedit.model.find import Structure
 from ultraedit.model.replace import head_logits, replaced_forwards
 
@@ -39,6 +38,9 @@ TRUNK_TOKENS = 512
 
 GPU_TRUNK_TOKENS = 4096
 """The same on a GPU, where 512 leave it waiting: a turn of a 7B model on an H200 took 1.7 times as long with them."""
+
+FAILURES = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What a family's own code throws where it is asked for what it cannot do."""
 
 
 class Stack:
@@ -211,10 +213,6 @@ class Stack:
     def head(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
         """Logits of hidden states, with the family's own scaling, bias and soft cap."""
         return head_logits(self.model, rows)
-
-    def check(self) -> None:
-        """Raise ModelError where the parts do not give the model's own logits (`model.check`)."""
-        check(self)
 
     def forget(self) -> None:
         """Run the shared tokens anew: the model may have been changed."""
