@@ -10,12 +10,13 @@ from ultraedit.bench.bench import run_bench
 from ultraedit.bench.config import Config
 from ultraedit.bench.run import run_once
 from ultraedit.bench.schedule import slug
+from ultraedit.bench.scoring import Scoring
 from ultraedit.cli.app import main
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.evaluation.files import read_result, read_scores
 from ultraedit.evaluation.schema import Result
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 
 from .conftest import fact
 
@@ -52,13 +53,17 @@ def numbers(result: Result) -> object:
 
 
 def config(model: Path, data: Path, **changes: object) -> Config:
-    settings = {"edits": 18, "turn_size": 4, "checkpoints": 3, "generate": 4, "dtype": "float32"}
+    settings = {"edits": 18, "turn_size": 4, "checkpoints": 3, "loading": Loading("float32")}
     shared = {k: v for k, v in changes.items() if k in EditSettings.__dataclass_fields__}
-    own = {k: v for k, v in changes.items() if k not in shared or k == "preset"}
+    asked = {"generate": 4} | {
+        k: v for k, v in changes.items() if k in Scoring.__dataclass_fields__
+    }
+    own = {k: v for k, v in changes.items() if k not in shared | asked or k == "preset"}
     shared.pop("preset", None)
     return Config(
         model=str(model),
         data=str(data),
+        scoring=Scoring(**asked),  # type: ignore[arg-type]
         settings=EditSettings(**({"form": "raw"} | shared)),  # type: ignore[arg-type]
         **(settings | own),  # type: ignore[arg-type]
     )

@@ -23,11 +23,11 @@ SURFACE = {
     "ask": f"MODEL PROMPT --compare --at --base --form --max-new-tokens {MODEL} {COMMON}",
     "build": "FILE... --triples --out --size --kind --conflicts --dev --eval --published-json --rewrite "
     "--rewrite-model --note --memory --threads --config --json --seed",
-    "bench": "MODEL --data --out --edits --turn-size --preset --baseline --eta --warm-up "
-    f"--checkpoints --orders {SETTINGS} --score --generate --ability --ability-limit --require --overwrite "
+    "bench": "MODEL --data --out --edits --turn-size --preset --baseline --eta --warm-up --checkpoints "
+    f"--orders {SETTINGS} --score --generate --ability --ability-limit --question-marks --require --overwrite "
     f"{MODEL} {COMMON}",
     "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --ability "
-    f"--ability-limit --require {MODEL} {COMMON}",
+    f"--ability-limit --question-marks --require {MODEL} {COMMON}",
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "

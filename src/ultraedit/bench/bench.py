@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result, Run
-
-
-DRIFT_WINDOW = 256
-"""Tokens of a drift window, where the model's context allows."""
+    from ultraedit.model.form import PromptForm
 
 
 class Observer(Protocol):
@@ -68,7 +66,7 @@ def run_bench(
     from ultraedit.model.text import resolve_form
 
     rows = config.rows()
-    tasks = parse_tasks(config.ability)
+    tasks = parse_tasks(config.scoring.ability)
     read_records(config.data)  # refuses at once what cannot be read at all
     digest = source_digest(config.data)
     finished = check(out, config.as_dict(), digest, overwrite)
@@ -77,19 +75,14 @@ def run_bench(
     require("a benchmark", "bench")
     require_extras(rows, tasks)
     observer.stage("loading the model")
-    model, tokenizer = load(
-        config.model,
-        dtype=config.dtype,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-    )
+    model, tokenizer = load(config.model, **asdict(config.loading))
     form = resolve_form(tokenizer, config.settings.form)
     observer.stage("reading the data")
     context = context_length(model, tokenizer)
     stream = open_stream(config.data, config.edits, tokenizer, form, context)
     warm_up = warm_up_stream(config, rows, stream, tokenizer, form, context)
     times = checkpoint_times(stream.edits, config.turn_size, config.checkpoints)
-    scored = stream.scored(times, config.score, config.seed)
+    scored = stream.scored(times, config.scoring.score, config.seed)
     evaluator = _evaluator(model, tokenizer, rows, config, form)
     begin(out, config.as_dict(), overwrite)
     observer.stage(f"asking the unedited model about {len(scored):,} records")
@@ -102,7 +95,7 @@ def run_bench(
             model,
             tokenizer,
             tasks,
-            limit=config.ability_limit,
+            limit=config.scoring.ability_limit,
             chat=form == "chat",
             seed=config.seed,
         )
@@ -166,12 +159,11 @@ def _evaluator(
     tokenizer: PreTrainedTokenizerBase,
     rows: list[MethodSpec],
     config: Config,
-    form: str,
+    form: PromptForm,
 ) -> Evaluator:
     """One evaluator for all rows: its frozen trunk ends below the lowest block that any of them edits."""
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.frozen import FrozenScorer
-    from ultraedit.evaluation.protocol import FAMILIES, Protocol
     from ultraedit.model.check import check_split
     from ultraedit.model.context import context_length
     from ultraedit.model.find import find_structure
@@ -182,13 +174,7 @@ def _evaluator(
     first = min(p.block for row in rows for p in select_projections(model, structure, row.chosen))
     stack = Stack(model, structure, first)
     check_split(stack)
-    protocol = Protocol(
-        form="chat" if form == "chat" else "raw",
-        generate=FAMILIES if config.generate else (),
-        generated_records=config.generate or None,
-        drift_window=min(DRIFT_WINDOW, context_length(model)),
-        seed=config.seed,
-    )
+    protocol = config.scoring.protocol(form, context_length(model, tokenizer), config.seed)
     return Evaluator(model, tokenizer, protocol, scorer=FrozenScorer(stack))
 
 

@@ -12,15 +12,15 @@ import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     JsonOption,
     SeedOption,
     memory_mb,
     repeated_warnings,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import console, note, print_json, say
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ DRIFT_CHARACTERS = 20_000
 """Of the bundled drift text: about 4,000 tokens, enough to see a change of a percent."""
 
 
+@with_options(without=("trust_remote_code",), loading=Loading(dtype="fastest"))
 def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Save the edited model here.")
@@ -55,8 +56,8 @@ def demo(
     generated: Annotated[
         int, typer.Option("--generated", min=1, help="Of those, facts answered in free generation.")
     ] = 15,
-    dtype: DtypeOption = "fastest",
-    device: DeviceOption = "cpu",
+    *,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -78,7 +79,7 @@ def demo(
 
     records = list(read_records(facts_path()))
     note(f"Loading {model} ...")
-    editor = Editor.from_pretrained(model, dtype=dtype, device=device)
+    editor = Editor.from_pretrained(model, dtype=loading.dtype, device=loading.device)
     note(f"Asking the unedited model about {min(scored, len(records))} of {len(records)} facts ...")
     scores = DemoScores(editor, records, scored, generated, seed)
     note(f"Editing {len(records)} facts, {turn_size} a turn ...")
@@ -87,7 +88,7 @@ def demo(
     note("Asking the edited model the same ...")
     after = scores.after(summary.edits)
     editor.save_pretrained(out, overwrite=overwrite)
-    same, asked = _ask_again(editor, out, device, [r.prompt for r in scores.sample[:SHOWN]])
+    same, asked = _ask_again(editor, out, loading.device, [r.prompt for r in scores.sample[:SHOWN]])
     result: dict[str, Any] = {
         "model": model,
         "dtype": str(editor.model.dtype).removeprefix("torch."),

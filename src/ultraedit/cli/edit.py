@@ -10,27 +10,24 @@ import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     JsonOption,
     ModelArgument,
     SeedOption,
-    TrustOption,
     repeated_warnings,
     seed_all,
 )
+from ultraedit.cli.options import option_word, with_options
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.settings import option_word, with_settings
 from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 
 if TYPE_CHECKING:
     from ultraedit.editing.editor import Editor, EditSummary, WrittenTurn
 
 
-@with_settings()
+@with_options(settings=EditSettings(), loading=Loading())
 def edit(
     model: ModelArgument,
     prompt: Annotated[
@@ -75,9 +72,7 @@ def edit(
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
     ] = False,
     base: BaseOption = None,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -102,7 +97,7 @@ def edit(
                 "overwrite": overwrite,
                 "receipts": receipts,
                 **dict.fromkeys((option_word(name) for name in settings.changed()), True),
-                "dtype": dtype != "auto",
+                "dtype": loading.dtype != "auto",
             },
         )
         _check_what(prompt, target, file, rephrase, with_rephrases)
@@ -117,8 +112,7 @@ def edit(
                 with_rephrases=with_rephrases,
                 again=again,
                 base=base,
-                device=device,
-                trust_remote_code=trust_remote_code,
+                loading=loading,
                 json_output=json_output,
             )
         else:
@@ -128,8 +122,7 @@ def edit(
                 target or "",
                 rephrase or [],
                 base=base,
-                device=device,
-                trust_remote_code=trust_remote_code,
+                loading=loading,
                 json_output=json_output,
             )
         return
@@ -148,9 +141,7 @@ def edit(
         editor = Editor.from_pretrained(
             model,
             settings,
-            dtype=dtype,
-            device=device,
-            trust_remote_code=trust_remote_code,
+            **asdict(loading),
         )
         if file is not None and out is not None:
             lines = ReceiptFile(receipts)

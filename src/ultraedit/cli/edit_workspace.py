@@ -10,9 +10,10 @@ import typer
 
 from ultraedit.cli.common import repeated_warnings
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import command_line
+from ultraedit.cli.workspaces import opened
 from ultraedit.errors import DataError
 from ultraedit.model.form import FormChoice
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from ultraedit.workspace.config import HealthConfig
@@ -40,12 +41,11 @@ def edit_one(
     rephrases: list[str],
     *,
     base: str | None,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Write one fact as a turn of its own, with the answers before and after."""
-    with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
+    with _open(folder, base, loading) as workspace, repeated_warnings():
         receipt = workspace.edit(prompt, target, rephrases=rephrases)
         number = workspace.store.journal.edits
         row = workspace.store.journal.turns[receipt.turn]
@@ -69,8 +69,7 @@ def edit_file(
     with_rephrases: bool,
     again: bool,
     base: str | None,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Stream a file; where it was interrupted before, go on behind the last acknowledged row."""
@@ -79,7 +78,7 @@ def edit_file(
     from ultraedit.workspace.stream import stream, written_rows
 
     summary = Summary()
-    with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
+    with _open(folder, base, loading) as workspace, repeated_warnings():
         if not again:
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
@@ -117,14 +116,13 @@ def ask_workspace(
     base: str | None,
     form: FormChoice,
     max_new_tokens: int,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Ask the head, or a mark; with `compare` another mark or state beside it ("base" is the unedited model)."""
     if not prompt.strip():
         raise DataError("the prompt is empty; give the question the model is asked.")
-    with _open(folder, base, device, trust_remote_code, write=False) as workspace:
+    with _open(folder, base, loading, write=False) as workspace:
         names = [at or "head", *([compare] if compare is not None else [])]
         for name in names:
             workspace.history.resolve(name)
@@ -146,19 +144,8 @@ def ask_workspace(
             typer.echo(f"{name:<{width}}  {answers[name]}")
 
 
-def _open(
-    folder: str, base: str | None, device: str, trust_remote_code: bool, write: bool = True
-) -> Workspace:
-    from ultraedit.workspace.workspace import Workspace
-
-    return Workspace.open(
-        Path(folder),
-        write=write,
-        base=base,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        command=command_line(),
-    )
+def _open(folder: str, base: str | None, loading: Loading, write: bool = True) -> Workspace:
+    return opened(Path(folder), base, loading, write=write)
 
 
 class _Health:

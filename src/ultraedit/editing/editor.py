@@ -105,11 +105,17 @@ class Editor:
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
             check_split(self.stack)
             live = LiveModel(
-                self.model, tokenizer, self.encoder, structure, self.stack, self.weights
+                self.model,
+                tokenizer,
+                self.encoder,
+                structure,
+                self.stack,
+                self.weights,
+                settings.ordinary_text(),
+                settings.micro_batch,
+                calibration,
             )
-            self.engine = self.method.engine(
-                live, settings.ordinary_text(), settings.micro_batch, calibration
-            )
+            self.engine = self.method.engine(live)
             self.statistics = self.engine.start()
         self.edits = 0
         self.turns = 0

@@ -18,7 +18,7 @@ from ultraedit.core.decompose import eigen
 from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
 from ultraedit.errors import ConfigError
-from ultraedit.methods.base import Calibration, LiveModel, Needs, State, require_positive
+from ultraedit.methods.base import LiveModel, Needs, State, require_positive
 from ultraedit.methods.located import Located, LocatedEngine
 
 
@@ -40,10 +40,8 @@ class AlphaEdit(Located):
         super().check()
         require_positive(self.name, null=self.null, ridge=self.ridge)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> AlphaEditEngine:
-        return AlphaEditEngine(live, self, text, micro_batch, calibration)
+    def engine(self, live: LiveModel) -> AlphaEditEngine:
+        return AlphaEditEngine(live, self)
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,8 @@ class KeysOfAll(State):
 
 
 class AlphaEditEngine(LocatedEngine):
-    def __init__(
-        self,
-        live: LiveModel,
-        method: AlphaEdit,
-        text: str,
-        micro_batch: int,
-        calibration: Calibration | None,
-    ) -> None:
-        super().__init__(live, method, text, micro_batch, calibration)
+    def __init__(self, live: LiveModel, method: AlphaEdit) -> None:
+        super().__init__(live, method)
         self._ridge = method.ridge
         self.projectors = [_null_space(c, method.null) for c in self.text_covariance]
 

@@ -69,6 +69,12 @@ class LiveModel:
     structure: Structure
     stack: Stack
     weights: tuple[EditedWeight, ...]
+    text: str
+    """Ordinary text to measure."""
+    micro_batch: int
+    """Prompts run at once, at most."""
+    calibration: Calibration | None = None
+    """What an engine of the same settings measured on this model before; the text is then not run."""
 
     @property
     def shapes(self) -> Shapes:
@@ -181,14 +187,8 @@ class Method(ABC):
         """Raise ConfigError for a setting out of range."""
 
     @abstractmethod
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> Engine:
-        """The method at work on `live`.
-
-        text: ordinary text to measure.  micro_batch: prompts run at once, at most.  calibration: what an engine of
-        these settings measured on this model before.
-        """
+    def engine(self, live: LiveModel) -> Engine:
+        """The method at work on `live`."""
 
 
 def require_positive(name: str, **values: float) -> None:
@@ -201,10 +201,10 @@ def require_positive(name: str, **values: float) -> None:
 class PlainEngine(Engine):
     """An engine that measures nothing before the first turn."""
 
-    def __init__(self, live: LiveModel, micro_batch: int) -> None:
+    def __init__(self, live: LiveModel) -> None:
         self.live = live
         self.calibration = unmeasured_maps(len(live.weights))
-        self.micro_batch = micro_batch
+        self.micro_batch = live.micro_batch
 
 
 def unmeasured_maps(count: int) -> Calibration:

@@ -109,17 +109,16 @@ class ClosedForm(Method):
             memory=f"No edit is kept; {self.keeps()}, whatever the number of edits.",
         )
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> TurnEngine:
-        if calibration is None:
-            calibration = calibrate(live.stack, live.weights, live.tokenizer, text, self)
+    def engine(self, live: LiveModel) -> TurnEngine:
+        calibration = live.calibration or calibrate(
+            live.stack, live.weights, live.tokenizer, live.text, self
+        )
         return TurnEngine(
             live.stack,
             live.weights,
             calibration,
             self,
-            micro_batch=micro_batch,
+            micro_batch=live.micro_batch,
             begin=live.encoder.opening,
         )
 

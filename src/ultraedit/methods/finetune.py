@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ultraedit.methods.base import (
-    Calibration,
     EncodedTurn,
     Ids,
     LiveModel,
@@ -52,10 +51,8 @@ class FineTune(Method):
     def check(self) -> None:
         require_positive(self.name, rate=self.rate, epochs=self.epochs, batch=self.batch)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> FineTuneEngine:
-        return FineTuneEngine(live, self, micro_batch)
+    def engine(self, live: LiveModel) -> FineTuneEngine:
+        return FineTuneEngine(live, self)
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,8 @@ class AllEdits(State):
 class FineTuneEngine(PlainEngine):
     """Training begins again from the original weights each time, and can be put off until the model is asked."""
 
-    def __init__(self, live: LiveModel, method: FineTune, micro_batch: int) -> None:
-        super().__init__(live, micro_batch)
+    def __init__(self, live: LiveModel, method: FineTune) -> None:
+        super().__init__(live)
         self.method: FineTune = method
 
     def start(self) -> AllEdits:

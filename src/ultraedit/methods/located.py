@@ -76,17 +76,10 @@ class Place:
 class LocatedEngine(Engine):
     """Finds values, and writes them into one map after the other, the lowest first."""
 
-    def __init__(
-        self,
-        live: LiveModel,
-        method: Located,
-        text: str,
-        micro_batch: int,
-        calibration: Calibration | None,
-    ) -> None:
+    def __init__(self, live: LiveModel, method: Located) -> None:
         self.live = live
         self.method: Located = method
-        self.micro_batch = micro_batch
+        self.micro_batch = live.micro_batch
         top = max(w.projection.block for w in live.weights)
         if top == live.structure.depth - 1 or any(
             w.projection.role != "down" for w in live.weights
@@ -98,7 +91,7 @@ class LocatedEngine(Engine):
         self._above = Stack(live.model, live.structure, top + 1)
         # the pieces that prompts are put behind: of the bundled text always, so that a workspace opens with the same
         self._pieces = _windows(live, anchor_text())[: method.contexts]
-        self.calibration = calibration or _measure(live, _windows(live, text))
+        self.calibration = live.calibration or _measure(live, _windows(live, live.text))
 
     @property
     def text_covariance(self) -> list[Float[Tensor, "d_in d_in"]]:

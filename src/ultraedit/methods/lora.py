@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ultraedit.extras import require
-from ultraedit.methods.base import Calibration, LiveModel, Needs, require_positive
+from ultraedit.methods.base import LiveModel, Needs, require_positive
 from ultraedit.methods.finetune import AllEdits, FineTune, FineTuneEngine
 
 
@@ -38,18 +38,16 @@ class Lora(FineTune):
         super().check()
         require_positive(self.name, rank=self.rank)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> LoraEngine:
+    def engine(self, live: LiveModel) -> LoraEngine:
         require("the baseline lora", "baselines")
-        return LoraEngine(live, self, micro_batch)
+        return LoraEngine(live, self)
 
 
 class LoraEngine(FineTuneEngine):
     """The adapters exist while they are trained; what is asked is the model with them merged."""
 
-    def __init__(self, live: LiveModel, method: Lora, micro_batch: int) -> None:
-        super().__init__(live, method, micro_batch)
+    def __init__(self, live: LiveModel, method: Lora) -> None:
+        super().__init__(live, method)
         self._rank = method.rank
 
     def train(self, state: AllEdits) -> None:

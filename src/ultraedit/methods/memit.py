@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
-from ultraedit.methods.base import Calibration, LiveModel, Needs, State, require_positive
+from ultraedit.methods.base import LiveModel, Needs, State, require_positive
 from ultraedit.methods.located import Located, LocatedEngine
 
 
@@ -35,10 +35,8 @@ class Memit(Located):
         super().check()
         require_positive(self.name, weight=self.weight)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> MemitEngine:
-        return MemitEngine(live, self, text, micro_batch, calibration)
+    def engine(self, live: LiveModel) -> MemitEngine:
+        return MemitEngine(live, self)
 
 
 @dataclass(frozen=True)
@@ -50,15 +48,8 @@ class Nothing(State):
 
 
 class MemitEngine(LocatedEngine):
-    def __init__(
-        self,
-        live: LiveModel,
-        method: Memit,
-        text: str,
-        micro_batch: int,
-        calibration: Calibration | None,
-    ) -> None:
-        super().__init__(live, method, text, micro_batch, calibration)
+    def __init__(self, live: LiveModel, method: Memit) -> None:
+        super().__init__(live, method)
         self._metrics = [DenseMetric(_definite(c * method.weight)) for c in self.text_covariance]
 
     def start(self) -> Nothing:
