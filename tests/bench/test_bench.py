@@ -11,14 +11,13 @@ from ultraedit.bench.config import Config
 from ultraedit.bench.run import run_once
 from ultraedit.bench.schedule import slug
 from ultraedit.bench.scoring import Scoring
-from ultraedit.cli.app import main
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.evaluation.files import read_result, read_scores
 from ultraedit.evaluation.schema import Result
 from ultraedit.settings import EditSettings, Loading
 
-from .conftest import fact
+from .conftest import cli, fact
 
 STRONG = "default:step=3,text_weight=0,history=false"
 """Strong enough for a random model of four blocks to learn."""
@@ -67,13 +66,6 @@ def config(model: Path, data: Path, **changes: object) -> Config:
         settings=EditSettings(**({"form": "raw"} | shared)),  # type: ignore[arg-type]
         **(settings | own),  # type: ignore[arg-type]
     )
-
-
-def cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        main([str(a) for a in arguments])
-    code = exit_.value.code
-    return code if isinstance(code, int) else 0
 
 
 @pytest.fixture(scope="module")

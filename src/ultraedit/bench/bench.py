@@ -14,9 +14,9 @@ from ultraedit.bench.run import Setting, make_editor, run_once
 from ultraedit.bench.schedule import (
     MethodSpec,
     checkpoint_times,
-    parse_tasks,
     require_extras,
 )
+from ultraedit.bench.scoring import parse_tasks
 from ultraedit.bench.store import BenchStore, TurnPoint
 from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
 from ultraedit.data.read import read_records
@@ -89,16 +89,7 @@ def run_bench(
     store = BenchStore(out, fingerprint(config, digest))
 
     def measure() -> dict[str, Figure]:
-        from ultraedit.evaluation.ability import ability
-
-        return ability(
-            model,
-            tokenizer,
-            tasks,
-            limit=config.scoring.ability_limit,
-            chat=form == "chat",
-            seed=config.seed,
-        )
+        return config.scoring.measure_ability(model, tokenizer, form, config.seed)
 
     setting = Setting(
         stream=stream,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ultraedit.bench.bench import drift
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.schedule import parse_tasks, require_extras
-from ultraedit.bench.scoring import Scoring, as_options
+from ultraedit.bench.schedule import require_extras
+from ultraedit.bench.scoring import Scoring, as_options, parse_tasks
 from ultraedit.bench.stream import open_stream, source_digest
 from ultraedit.data.read import read_records
 from ultraedit.extras import require
@@ -88,7 +88,7 @@ def run_eval(
         protocol = config.scoring.protocol(form, context_length(model, tokenizer), config.seed)
         stage(f"asking the unedited model about {len(records):,} records")
         baseline = Evaluator(model, tokenizer, protocol).baseline(records, drift())
-        unedited_ability = _ability(config, model, tokenizer, tasks, form, stage)
+        unedited_ability = _measured(config, model, tokenizer, form, stage)
         del model
     stage("loading the edited model")
     with pair.edited() as (model, tokenizer):
@@ -96,7 +96,7 @@ def run_eval(
         evaluation = Evaluator(model, tokenizer, protocol).evaluate(
             records, baseline, edits=stream.edits, positions=positions
         )
-        edited_ability = _ability(config, model, tokenizer, tasks, form, stage)
+        edited_ability = _measured(config, model, tokenizer, form, stage)
         described, machine = model_info(model, config.model), hardware(model)
     run = Run(
         preset=Path(config.model).name,
@@ -144,27 +144,16 @@ def run_eval(
     return result
 
 
-def _ability(
+def _measured(
     config: EvalConfig,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    tasks: dict[str, Path | None],
     form: PromptForm,
     stage: Callable[[str], None],
 ) -> dict[str, Figure]:
-    if not tasks:
-        return {}
-    from ultraedit.evaluation.ability import ability
-
-    stage("running the ability tasks")
-    return ability(
-        model,
-        tokenizer,
-        tasks,
-        limit=config.scoring.ability_limit,
-        chat=form == "chat",
-        seed=config.seed,
-    )
+    if config.scoring.ability:
+        stage("running the ability tasks")
+    return config.scoring.measure_ability(model, tokenizer, form, config.seed)
 
 
 def _form(config: EvalConfig, pair: ModelPair, tokenizer: PreTrainedTokenizerBase) -> PromptForm:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraedit import arguments
+from ultraedit.errors import ConfigError
 from ultraedit.settings import declared, keep_checked
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.protocol import Protocol
     from ultraedit.model.form import PromptForm
 
 DRIFT_WINDOW = 256
 """Tokens of a drift window, where the model's context allows."""
+
+
+_TASK = re.compile(r"[\w.:+-]+")
 
 
 def _least(count: int) -> Any:
@@ -83,6 +92,27 @@ class Scoring:
             seed=seed,
         )
 
+    def measure_ability(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        form: PromptForm,
+        seed: int,
+    ) -> dict[str, Figure]:
+        """Run the ability tasks on a model; none where there are no tasks."""
+        if not self.ability:
+            return {}
+        from ultraedit.evaluation.ability import ability
+
+        return ability(
+            model,
+            tokenizer,
+            parse_tasks(self.ability),
+            limit=self.ability_limit,
+            chat=form == "chat",
+            seed=seed,
+        )
+
 
 def as_options(*groups: Any, without: tuple[str, ...] = ()) -> dict[str, object]:
     """Plain values of some settings under their option names, as in `config.yaml`; what is open is left out."""
@@ -98,3 +128,22 @@ def as_options(*groups: Any, without: tuple[str, ...] = ()) -> dict[str, object]
                 value = [value]
             found[f.name.replace("_", "-")] = str(value) if isinstance(value, Path) else value
     return found
+
+
+def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:
+    """Ability tasks from `arc_challenge=FILE` (a shipped task over a local file) or `NAME` (the harness's own)."""
+    tasks: dict[str, Path | None] = {}
+    for text in texts:
+        name, equals, file = (x.strip() for x in text.partition("="))
+        if not name or (equals and not file):
+            raise ConfigError(f"--ability '{text}' is not a task; write NAME=FILE, or NAME.")
+        if not _TASK.fullmatch(name):
+            # the harness would read a path as a task of its own form, at the end of the run
+            raise ConfigError(
+                f"--ability '{text}': '{name}' is not the name of a task; write NAME=FILE, or a NAME that "
+                "lm-evaluation-harness knows."
+            )
+        if name in tasks:
+            raise ConfigError(f"--ability names the task '{name}' twice; name it once.")
+        tasks[name] = Path(file) if equals else None
+    return tasks

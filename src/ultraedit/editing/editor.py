@@ -206,20 +206,44 @@ class Editor:
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:
-        """Write one turn; all of it or nothing.  Records are `data.record.Record`s.
+        """Write one turn; all of it or nothing.
 
-        `with_rephrases` writes each record's rephrases too; off, they are left for evaluation.
+        Args:
+            records: The edits.
+            with_rephrases: Write each record's rephrases too; off, they are left for evaluation.
+
+        Returns:
+            The receipts, in the order of the records, and what the method did.
+
+        Raises:
+            ConfigError: There are no records.
+            DataError: A record cannot be used.
+            NumericalError: The turn was refused; the model is untouched.
         """
         records = check_records(records)
         return self._write(records, self._encode(records, with_rephrases))
 
     def take_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> None:
-        """`edit_turn` without receipts, for many turns in a row: a method that trains waits for `settle`."""
+        """`edit_turn` without receipts, for many turns in a row: a method that trains waits for `settle`.
+
+        Args:
+            records: The edits.
+            with_rephrases: Write each record's rephrases too.
+
+        Raises:
+            ConfigError: There are no records.
+            DataError: A record cannot be used.
+            NumericalError: The turn was refused; the model is untouched.
+        """
         records = check_records(records)
         self._write(records, self._encode(records, with_rephrases), put_off=True)
 
     def settle(self) -> None:
-        """Write what `take_turn` put off.  Call it before the model is asked."""
+        """Write what `take_turn` put off.  Call it before the model is asked.
+
+        Raises:
+            ConfigError: The edits are disabled here.
+        """
         self._require_awake()
         with self._held():
             self.engine.settle(self.statistics)
@@ -261,9 +285,20 @@ class Editor:
     def stream(
         self, source: Source, *, turn_size: int = 100, with_rephrases: bool = False
     ) -> Iterator[WrittenTurn]:
-        """Edit turn by turn, yielding each as soon as it is written.  Holds one turn at a time.
+        """Edit turn by turn.  Holds one turn at a time.
 
-        source: a file path, or any iterable of records, {"prompt", "target"} mappings or (prompt, target) pairs.
+        Args:
+            source: A file's path, or any iterable of records, {"prompt", "target"} mappings or (prompt, target) pairs.
+            turn_size: Edits written together; the last turn may be smaller.
+            with_rephrases: Write each record's rephrases too.
+
+        Returns:
+            An iterator that yields each turn as soon as it is written.
+
+        Raises:
+            ConfigError: `turn_size` is no number of edits.
+            DataError: The source cannot be read, or a record of it cannot be used.
+            NumericalError: A turn was refused; those before it stay written.
         """
         from ultraedit.data import read_records
 
@@ -291,10 +326,24 @@ class Editor:
         with_rephrases: bool = False,
         on_turn: Callable[[WrittenTurn], None] | None = None,
     ) -> EditSummary:
-        """Edit a whole source and sum up; `on_turn` sees every turn as it is written.
+        """Edit a whole source and sum up.
 
         Memory does not grow with the number of edits, so the iterable may be unbounded.  (In bfloat16 on a CPU torch
         keeps up to 1,024 compiled kernels, .6 MB each at most; `editing.memory` says how to keep fewer.)
+
+        Args:
+            source: As in `stream`.
+            turn_size: Edits written together.
+            with_rephrases: Write each record's rephrases too.
+            on_turn: Sees every turn as it is written.
+
+        Returns:
+            Counts, and means of the probabilities before and after.
+
+        Raises:
+            ConfigError: `turn_size` is no number of edits, or `on_turn` no function.
+            DataError: The source cannot be read, or a record of it cannot be used.
+            NumericalError: A turn was refused; those before it stay written.
         """
         if on_turn is not None and not callable(on_turn):
             raise ConfigError(f"on_turn is {arguments.quoted(on_turn)}; it must be a function.")
@@ -322,7 +371,21 @@ class Editor:
         max_new_tokens: int = 32,
         form: FormChoice | None = None,
     ) -> Answer:
-        """The greedy answer; with `compare` the unedited model's beside it."""
+        """Ask the model.
+
+        Args:
+            prompt: What it is asked.
+            compare: Ask the unedited model too.
+            max_new_tokens: Longest answer to generate.
+            form: Form of the prompt; None is the one that the edits are put in.
+
+        Returns:
+            The greedy answer, and with `compare` the unedited model's.
+
+        Raises:
+            DataError: The prompt is empty, or longer than the model's context.
+            ConfigError: A setting is of the wrong kind or out of range.
+        """
         arguments.text(prompt, "the prompt")
         max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
         encoder = self.encoder
@@ -336,7 +399,14 @@ class Editor:
         return Answer(edited, original)
 
     def recall(self, prompt: str) -> str:
-        """The prompt as the model is asked it: `retrieval` puts the nearest edits before it."""
+        """The prompt as the model is asked it.
+
+        Args:
+            prompt: As the user gives it.
+
+        Returns:
+            The same text; `retrieval` puts the nearest edits before it.
+        """
         return prompt if self._asleep else self.engine.recall(prompt, self.statistics)
 
     @contextmanager
@@ -398,12 +468,23 @@ class Editor:
     # -- keeping -----------------------------------------------------------------------------------
 
     def state(self) -> EditorState:
-        """A snapshot from which editing can go on (tensors are copied)."""
+        """A snapshot from which editing can go on.
+
+        Returns:
+            Shifts, statistics and counters; the tensors are copies.
+        """
         shifts = {w.name: w.shift.clone() for w in self.weights}
         return EditorState(shifts, self.statistics, self.edits, self.turns)
 
     def restore(self, state: EditorState) -> None:
-        """Put a snapshot back: weights return to the bit."""
+        """Put a snapshot back: weights return to the bit.
+
+        Args:
+            state: What `state` gave, of an editor with the same model and modules.
+
+        Raises:
+            ConfigError: It is no snapshot, or of other modules.
+        """
         self._require_awake()
         state = check_state(state, self.weights)
         with self._held():
@@ -421,7 +502,11 @@ class Editor:
         self.edits = self.turns = 0
 
     def notes(self) -> Notes:
-        """What there is to say of the live model beside its weights."""
+        """What there is to say of the live model beside its weights.
+
+        Returns:
+            What a saved folder's `ultraedit.json` holds.
+        """
         return Notes(
             base=self.base,
             edits=self.edits,
@@ -436,8 +521,17 @@ class Editor:
         """Write the edited model as a plain checkpoint that transformers loads alone.
 
         A PEFT adapter is merged into what is saved; the live model keeps it beside its weights.
-        Raises ConfigError if the folder holds something and `overwrite` is off, or holds the base; nothing is half
-        written.
+
+        Args:
+            folder: Where it goes.
+            overwrite: Replace what the folder holds.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ConfigError: The folder holds something and `overwrite` is off, or holds the base, or cannot be written;
+                nothing is half written.
         """
         target = arguments.place(folder, "the folder")
         if not self.method.writes_weights:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -28,13 +29,11 @@ class AlphaEdit(Located):
     """Eigenvalues below this share of the mean one belong to the null space."""
     ridge: float = 1.0
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
-            subject="Yes: the key is read at the subject's last token.",
-            memory="A projector and a covariance of d_in x d_in for each edited map.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
+        subject="Yes: the key is read at the subject's last token.",
+        memory="A projector and a covariance of d_in x d_in for each edited map.",
+    )
 
     def check(self) -> None:
         super().check()

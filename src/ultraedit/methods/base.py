@@ -178,9 +178,13 @@ class Method(ABC):
     writes_weights: ClassVar[bool] = True
     """Off for a method that keeps its edits beside the model: a saved folder would hold none."""
 
+    stated_needs: ClassVar[Needs]
+    """What it needs whatever its settings are; a method whose needs depend on them says so in `needs`."""
+
     @property
-    @abstractmethod
-    def needs(self) -> Needs: ...
+    def needs(self) -> Needs:
+        """What it needs, for the table of results."""
+        return self.stated_needs
 
     @abstractmethod
     def check(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,13 +41,11 @@ class FineTune(Method):
     enough: float = 0.05
     """Mean loss of an edit at which training ends."""
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
-            subject="No.",
-            memory="All edits so far, and Adam's two moments of the edited maps while it trains.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
+        subject="No.",
+        memory="All edits so far, and Adam's two moments of the edited maps while it trains.",
+    )
 
     def check(self) -> None:
         require_positive(self.name, rate=self.rate, epochs=self.epochs, batch=self.batch)

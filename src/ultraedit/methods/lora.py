@@ -26,13 +26,11 @@ class Lora(FineTune):
 
     extra: ClassVar[str | None] = "baselines"
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
-            subject="No.",
-            memory="All edits so far, and a pair of rank-`rank` factors a map with Adam's moments while it trains.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
+        subject="No.",
+        memory="All edits so far, and a pair of rank-`rank` factors a map with Adam's moments while it trains.",
+    )
 
     def check(self) -> None:
         super().check()

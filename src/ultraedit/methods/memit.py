@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -23,13 +24,11 @@ class Memit(Located):
     weight: float = 15000.0
     """Of the text's covariance against one edit."""
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
-            subject="Yes: the key is read at the subject's last token.",
-            memory="A covariance of d_in x d_in for each edited map.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
+        subject="Yes: the key is read at the subject's last token.",
+        memory="A covariance of d_in x d_in for each edited map.",
+    )
 
     def check(self) -> None:
         super().check()

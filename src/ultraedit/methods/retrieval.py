@@ -39,13 +39,11 @@ class Retrieval(Method):
 
     writes_weights: ClassVar[bool] = False
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="None.",
-            subject="No.",
-            memory="All edits so far, as text with an index, and their tokens in every prompt.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="None.",
+        subject="No.",
+        memory="All edits so far, as text with an index, and their tokens in every prompt.",
+    )
 
     def check(self) -> None:
         require_positive(self.name, nearest=self.nearest)
