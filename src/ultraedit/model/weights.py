@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 
 import torch
@@ -19,8 +20,12 @@ from transformers import PreTrainedModel
 from ultraedit.core.solve import Update
 from ultraedit.errors import ModelError
 from ultraedit.model.find import Projection
-from ultraedit.model.maps.base import EditableMap, exact
+from ultraedit.model.maps.base import EditableMap, add_rounded, exact
 from ultraedit.model.maps.kinds import take_map
+from ultraedit.model.overlay import Version, reading
+
+_given: ContextVar[Mapping[EditedWeight, Tensor]] = ContextVar("_given", default={})  # noqa: B039 - never written into
+"""The shifts that `shifted` blocks show."""
 
 CHUNK_ROWS = 128
 """Rows written at a time: their fp32 scratch stays in the processor's caches, and a copy is 8 MB at Mistral's width."""
@@ -35,7 +40,7 @@ class EditedWeight:
         self.map: EditableMap = take_map(projection.name, module)
         parameter = self.parameter
         self.original = parameter.detach().clone()
-        self.shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
+        self._shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
 
     @property
     def name(self) -> str:
@@ -48,6 +53,11 @@ class EditedWeight:
     @property
     def parameter(self) -> nn.Parameter:
         return self.map.parameter
+
+    @property
+    def shift(self) -> Float[Tensor, "r c"]:
+        """What the edits added: in a block that shows other shifts, those."""
+        return _given.get().get(self, self._shift)
 
     @property
     def transposed(self) -> bool:
@@ -81,7 +91,7 @@ class EditedWeight:
     @torch.no_grad()
     def require_own(self) -> None:
         """Raise ModelError where the live weight is not the one that was written last: somebody else changed it."""
-        live = self.parameter.data
+        live = self.map.live.data
         if not all(live[rows].equal(self._live(rows)) for rows in _chunks(live.shape[0])):
             raise ModelError(
                 f"'{self.name}' was changed by something else after the Editor took the model, and an edit would undo "
@@ -93,12 +103,12 @@ class EditedWeight:
         """Make the live weight what `commit` would make it, and leave the shift: `write` takes it back."""
         if rounded:
             self.write()  # the shift is exactly what earlier turns left behind in the live weight
-        for rows in _chunks(self.shift.shape[0]):
+        for rows in _chunks(self._shift.shape[0]):
             delta = self.map.rows_of(update, rows)
             if rounded:
                 self.map.add(rows, delta)
             else:
-                self.map.write(rows, self.original[rows], self.shift[rows] + delta)
+                self.map.write(rows, self.original[rows], self._shift[rows] + delta)
 
     @torch.no_grad()
     def commit(self, update: Update, rounded: bool = False) -> float:
@@ -109,33 +119,41 @@ class EditedWeight:
         """
         if rounded:
             self.preview(update, rounded=True)
-            before = self.shift.clone()
-            torch.sub(exact(self.parameter.data), exact(self.original), out=self.shift)
+            before = self._shift.clone()
+            torch.sub(exact(self.map.live.data), exact(self.original), out=self._shift)
             self.write()  # changes at most the last bit, and makes the shift bring back just this weight
-            return float(torch.linalg.vector_norm(self.shift - before))
+            return float(torch.linalg.vector_norm(self._shift - before))
         squares = 0.0
-        for rows in _chunks(self.shift.shape[0]):
+        for rows in _chunks(self._shift.shape[0]):
             delta = self.map.rows_of(update, rows)
             squares += float(delta.square().sum())
-            self.shift[rows] += delta
+            self._shift[rows] += delta
         self.write()
         return squares**0.5
 
     @torch.no_grad()
     def set_shift(self, shift: Float[Tensor, "r c"]) -> None:
         """Replace the shift by another of the parameter's layout, and write the live weight."""
-        self.shift.copy_(shift)
+        self._shift.copy_(shift)
         self.write()
 
     @torch.no_grad()
     def write(self) -> None:
         """Make the live weight what the shift says."""
-        for rows in _chunks(self.shift.shape[0]):
-            self.map.write(rows, self.original[rows], self.shift[rows])
+        for rows in _chunks(self._shift.shape[0]):
+            self.map.write(rows, self.original[rows], self._shift[rows])
+
+    @torch.no_grad()
+    def at(self, shift: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
+        """What the live weight would be with another shift, as a tensor of its own."""
+        made = torch.empty_like(self.original)
+        for rows in _chunks(shift.shape[0]):
+            add_rounded(self.original[rows], shift[rows], out=made[rows])
+        return made
 
     def _live(self, rows: slice) -> Float[Tensor, "r c"]:
         """Some rows of what the live weight has to be."""
-        return (exact(self.original[rows]) + self.shift[rows]).to(self.original.dtype)
+        return (exact(self.original[rows]) + self._shift[rows]).to(self.original.dtype)
 
     @cached_property
     def norm(self) -> float:
@@ -178,29 +196,32 @@ def edited_weights(
     return tuple(made)
 
 
+def base_version(weights: Sequence[EditedWeight]) -> Version:
+    """The unedited model: the originals themselves, without a copy."""
+    return Version(tuple(w.original for w in weights))
+
+
+def version_of(weights: Sequence[EditedWeight], shifts: Mapping[str, Tensor]) -> Version:
+    """The model with other shifts, by module name."""
+    return Version(tuple(w.at(shifts[w.name]) for w in weights))
+
+
 @contextmanager
 def originals(weights: Sequence[EditedWeight]) -> Iterator[None]:
-    """The unedited model, in the same process: swaps tensors, computes nothing, and swaps back on any exit."""
-    live = [w.parameter.data for w in weights]
-    for w in weights:
-        w.parameter.data = w.original
-    try:
+    """The unedited model inside the block, for this thread and context."""
+    with reading([w.map for w in weights], base_version(weights)):
         yield
-    finally:
-        for w, data in zip(weights, live, strict=True):
-            w.parameter.data = data.to(w.parameter.dtype)  # which may have been changed meanwhile
 
 
 @contextmanager
 def shifted(weights: Sequence[EditedWeight], shifts: Mapping[str, Tensor]) -> Iterator[None]:
-    """The model as it was with other shifts (time travel); the current ones come back on any exit."""
-    kept = [w.shift for w in weights]
+    """The model with other shifts inside the block (time travel), for this thread and context: `EditedWeight.shift`
+    is then theirs too."""
+    given = {w: shifts[w.name].to(w.shift) for w in weights}
+    version = Version(tuple(w.at(shift) for w, shift in given.items()))
+    token = _given.set({**_given.get(), **given})
     try:
-        for w in weights:
-            w.shift = torch.zeros_like(w.shift)
-            w.set_shift(shifts[w.name])
-        yield
+        with reading([w.map for w in weights], version):
+            yield
     finally:
-        for w, shift in zip(weights, kept, strict=True):
-            w.shift = shift
-            w.write()
+        _given.reset(token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -44,14 +45,22 @@ class EditableMap(Protocol):
 
     @property
     def parameter(self) -> nn.Parameter:
-        """The weight, in its own layout and dtype."""
+        """The weight in its own layout and dtype: in a `reading` block (`model.overlay`) the version's."""
+        ...
+
+    @property
+    def live(self) -> nn.Parameter:
+        """The live weight, whatever version is being read.
+
+        Raises ModelError where the module no longer has one of its own.
+        """
         ...
 
     @property
     def device(self) -> torch.device: ...
 
     def read(self) -> Float[Tensor, "d_in d_out"]:
-        """The weight in fp32 (fp64 where the model is)."""
+        """`parameter` in fp32 (fp64 where the model is)."""
         ...
 
     def rows_of(self, update: Update, rows: slice) -> Float[Tensor, "_ c"]:
@@ -73,17 +82,43 @@ class EditableMap(Protocol):
         ...
 
 
+_taps: ContextVar[frozenset[object]] = ContextVar("_taps", default=frozenset())
+"""The `tapped` blocks that this thread and context stands in."""
+
+
 @contextmanager
 def tapped(maps: Sequence[EditableMap], make: Callable[[int], See]) -> Iterator[None]:
-    """Inside the block, `make(i)` sees what goes into map i and what comes out."""
-    handles = [m.tap(make(i)) for i, m in enumerate(maps)]
+    """Inside the block, `make(i)` sees what goes into map i and what comes out, in this thread and context.
+
+    Another thread that runs the same model meanwhile is not seen.
+    """
+    mine = object()
+
+    def here(see: See) -> See:
+        return lambda given, out: see(given, out) if mine in _taps.get() else None
+
+    token = _taps.set(_taps.get() | {mine})
+    handles: list[RemovableHandle] = []
     try:
+        for i, some in enumerate(maps):
+            handles.append(some.tap(here(make(i))))
         yield
     finally:
         for handle in handles:
             handle.remove()
+        _taps.reset(token)
 
 
 def exact(weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """In fp32, or in fp64 if the model is: nothing of the original may be lost."""
     return weight if weight.dtype == torch.float64 else weight.float()
+
+
+def add_rounded(
+    original: Float[Tensor, "r c"], shift: Float[Tensor, "r c"], out: Float[Tensor, "r c"]
+) -> None:
+    """out = original + shift, added in fp32 (or fp64) and rounded to the dtype of `out`."""
+    if out.dtype in (torch.float32, torch.float64):
+        torch.add(original, shift, out=out)
+    else:
+        out.copy_((exact(original) + shift).to(out.dtype))

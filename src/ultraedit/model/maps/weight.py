@@ -13,7 +13,8 @@ from torch.utils.hooks import RemovableHandle
 
 from ultraedit.core.solve import Update
 from ultraedit.errors import ModelError
-from ultraedit.model.maps.base import See, exact
+from ultraedit.model.maps.base import See, add_rounded, exact
+from ultraedit.model.overlay import live_parameter
 
 
 class WeightMap(ABC):
@@ -40,6 +41,13 @@ class WeightMap(ABC):
         return self.module.weight  # type: ignore[return-value]
 
     @property
+    def live(self) -> nn.Parameter:
+        found = live_parameter(self.module, "weight")
+        if found is None:
+            raise computed(self.name, self.module)
+        return found
+
+    @property
     def device(self) -> torch.device:
         return self.parameter.device
 
@@ -56,15 +64,11 @@ class WeightMap(ABC):
     def write(
         self, rows: slice, original: Float[Tensor, "_ c"], shift: Float[Tensor, "_ c"]
     ) -> None:
-        live = self.parameter.data
-        if live.dtype in (torch.float32, torch.float64):
-            torch.add(original, shift, out=live[rows])
-        else:
-            live[rows] = (exact(original) + shift).to(live.dtype)
+        add_rounded(original, shift, out=self.live.data[rows])
 
     @torch.no_grad()
     def add(self, rows: slice, delta: Float[Tensor, "_ c"]) -> None:
-        live = self.parameter.data
+        live = self.live.data
         live[rows] += delta.to(live.dtype)
 
     def tap(self, see: See) -> RemovableHandle:
@@ -72,6 +76,14 @@ class WeightMap(ABC):
             return see(args[0], out)
 
         return self.module.register_forward_hook(hook)
+
+
+def computed(name: str, module: nn.Module) -> ModelError:
+    """The refusal of a module that has no weight of its own."""
+    return ModelError(
+        f"'{name}' makes its weight anew at every call ({type(module).__name__}, by a parametrization or pruning), "
+        "so an edit would not last; remove that first."
+    )
 
 
 def require_plain(name: str, module: nn.Module) -> None:
@@ -92,10 +104,7 @@ def require_plain(name: str, module: nn.Module) -> None:
             "leave the edited projections out of quantisation."
         )
     if weight is not module._parameters.get("weight"):
-        raise ModelError(
-            f"'{name}' makes its weight anew at every call ({type(module).__name__}, by a parametrization or pruning), "
-            "so an edit would not last; remove that first."
-        )
+        raise computed(name, module)
     if is_traceable_wrapper_subclass(weight):
         raise ModelError(
             f"'{name}' holds its weight as {type(weight).__name__} (quantised or spread over devices), which cannot be "
