@@ -233,7 +233,7 @@ def test_a_version_of_other_maps_is_refused() -> None:
 
 
 def editor(model: PreTrainedModel) -> Editor:
-    return Editor(model, tiny.tokenizer(), text=tiny.TEXT, format="raw")
+    return Editor(model, tiny.tokenizer(), text=tiny.TEXT, form="raw")
 
 
 @families
@@ -250,7 +250,7 @@ def test_a_version_of_an_editor_outlives_later_turns(family: str, dtype: torch.d
     with e.as_of(state):
         assert logits(e.model).equal(wanted)
         assert all(w.shift.equal(state.shifts[w.name]) for w in e.weights)
-        with e.disabled():
+        with e.disable_edits():
             assert logits(e.model).equal(logits(tiny.family(family, dtype)))
         assert logits(e.model).equal(wanted)
     assert logits(e.model).equal(later)
@@ -261,7 +261,7 @@ def test_nothing_is_edited_where_another_version_is_shown() -> None:
     e.edit_turn(TURN[:2])
     state, version = e.state(), e.version()
     blocks = [
-        (e.disabled, "disabled here"),
+        (e.disable_edits, "disabled here"),
         (lambda: e.as_of(state), "as it was at another time"),
         (lambda: e.reading(version), "as it was at another time"),
     ]
@@ -289,7 +289,7 @@ def test_answers_of_two_threads_are_each_of_its_version() -> None:
             found["now"].add(e.ask(PROMPT).edited)
 
     def ask_base() -> None:
-        with e.disabled():
+        with e.disable_edits():
             for _ in range(3):
                 found["base"].add(e.ask(PROMPT).edited)
 
@@ -318,7 +318,7 @@ def test_a_turn_is_written_while_another_thread_reads_the_base() -> None:
     turn = threading.current_thread()
 
     def read() -> None:
-        with e.disabled():
+        with e.disable_edits():
             while asked.acquire(timeout=30) and not over.is_set():
                 found.append(float((logits(e.model) - base).abs().max()))
                 answered.release()
