@@ -47,6 +47,8 @@ from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.overlay import Version, reading
+from ultraedit.model.runner.listener import Listener
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.steady import steady
@@ -138,8 +140,15 @@ class Editor:
             self.weights = edited_weights(self.model, projections)
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
             self.stack.check()
+            self.runner = LocalRunner(self.stack, self.weights)
             live = LiveModel(
-                self.model, tokenizer, self.encoder, structure, self.stack, self.weights
+                self.model,
+                tokenizer,
+                self.encoder,
+                structure,
+                self.stack,
+                self.weights,
+                self.runner,
             )
             ordinary = anchor_text() if text is None else text
             self.engine = self.method.engine(live, ordinary, micro_batch, calibration)
@@ -188,6 +197,15 @@ class Editor:
             text=text,
             base=str(name),
         )
+
+    @property
+    def listener(self) -> Listener:
+        """Hears the phases and pauses of turns; a plain `Listener` does nothing."""
+        return self.runner.listener
+
+    @listener.setter
+    def listener(self, listener: Listener) -> None:
+        self.runner.listener = listener
 
     @property
     def statistics(self) -> State:

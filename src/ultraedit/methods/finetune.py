@@ -152,14 +152,20 @@ class FineTuneEngine(Engine):
                 master.grad = parameter.grad = None
                 parameter.requires_grad_(False)
 
-    def epochs(self, state: AllEdits, step: Callable[[], None]) -> None:
-        """All edits so far, `step` after each backward pass."""
+    def epochs(
+        self,
+        state: AllEdits,
+        step: Callable[[], None],
+        pause: Callable[[], None] | None = None,
+    ) -> None:
+        """All edits so far, `step` after each backward pass; `pause` in place of the listener's own."""
         train(
             Lesson(self.live.stack, list(state.pairs.values())),
             step,
             epochs=self.method.epochs,
             batch=self.method.batch,
             enough=self.method.enough,
+            pause=pause or self.live.runner.listener.pause,
         )
 
 

@@ -7,8 +7,7 @@ output and reaches only the answer columns.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from ultraedit.core.labels import score_labels
 from ultraedit.errors import ModelError
-from ultraedit.model.batch import Batch, Cells
+from ultraedit.model.batch import Batch
 from ultraedit.model.cache import Prefix
 from ultraedit.model.maps.base import See, tapped
 from ultraedit.model.stack import Stack
@@ -44,65 +43,6 @@ class Trace:
     """Log-probability of each answer token, fp32: of the first a rows."""
     hits: Bool[Tensor, " a"]
     """Whether the answer token was the most likely one."""
-
-
-class TrunkCache:
-    """Trunk activations of a turn's micro-batches, kept while they fit in `limit` bytes, else computed again.
-
-    Also which rows of each are still in play: `leave_out` takes rows out of all that follows.
-    """
-
-    def __init__(self, stack: Stack, batches: Sequence[Batch], limit: int) -> None:
-        self.stack = stack
-        self.whole = list(batches)
-        self.batches = list(batches)
-        """The rows in play."""
-        self.rows: list[Int[Tensor, " _"] | None] = [None] * len(batches)
-        """Which rows of the batch as it was given those are; None: all."""
-        ends = accumulate(b.mask.numel() * stack.cell_bytes for b in batches)
-        fitting = sum(end <= limit for end in ends)
-        self.kept = stack.trunks(batches[:fitting]) if fitting else []
-        self._prefixes: dict[int, Prefix] = {}
-
-    def prefix(self, index: int) -> Prefix:
-        """The prefix columns' keys and values, as they were when first asked for.
-
-        Steps within a turn move the weights a little, and with them what the prompts' own tokens hand to the
-        answers.  Some steps may leave that out (docs/lab/prefixes.md).
-        """
-        if index not in self._prefixes:
-            self._prefixes[index] = self.stack.prefix(self.batches[index], self.get(index))
-        return self._prefixes[index]
-
-    def forget_prefixes(self) -> None:
-        self._prefixes.clear()
-
-    def get(self, index: int) -> Float[Tensor, "B C *d"]:
-        if index >= len(self.kept):
-            return self.stack.trunk(self.batches[index])
-        rows = self.rows[index]
-        return self.kept[index] if rows is None else self.kept[index][rows]
-
-    def leave_out(self, index: int, done: Bool[Tensor, " B"]) -> None:
-        """Take rows of those in play out of play."""
-        stay = torch.nonzero(~done)[:, 0]
-        rows = self.rows[index]
-        self.rows[index] = stay if rows is None else rows[stay]
-        self.batches[index] = self.batches[index].only(stay)
-        if index in self._prefixes:
-            states = self._prefixes[index].items()
-            self._prefixes[index] = {i: (k[stay], v[stay]) for i, (k, v) in states}
-
-    def edit_only(self, index: int, edited: Cells, prompt_tokens: tuple[int, ...]) -> None:
-        """Other edited tokens for a batch, while all its rows are in play."""
-        self.whole[index] = replace(self.whole[index], edited=edited, open=prompt_tokens)
-        self.batches[index] = self.whole[index]
-
-    def take_back(self) -> None:
-        """All rows are in play again."""
-        for index, batch in enumerate(self.whole):
-            self.batches[index], self.rows[index] = batch, None
-        self.forget_prefixes()
 
 
 def trace(
