@@ -37,6 +37,7 @@ from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
+from ultraedit.editing.uninterrupted import uninterrupted
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, LiveModel, Method, State
 from ultraedit.methods.presets import method
@@ -260,7 +261,7 @@ class Editor:
     def settle(self) -> None:
         """Write what `take_turn` put off.  Call it before the model is asked."""
         self._require_awake()
-        with self._held():
+        with self._held(), self._all_or_nothing():
             self.engine.settle(self.statistics)
 
     def _write(
@@ -273,12 +274,13 @@ class Editor:
         with self._held():
             for w in self.weights:
                 w.require_own()
-            turn = self.engine.run(
-                work.pairs, work.owners, work.lengths, self.statistics, records, put_off
-            )
-        self.statistics = turn.state
-        self.turns += 1
-        self.edits += len(records)
+            with self._all_or_nothing():
+                turn = self.engine.run(
+                    work.pairs, work.owners, work.lengths, self.statistics, records, put_off
+                )
+                self.statistics = turn.state
+                self.turns += 1
+                self.edits += len(records)
         give_back_freed()
         seconds = time.perf_counter() - started
         receipts = tuple(
@@ -437,6 +439,21 @@ class Editor:
         with steady(self.model):
             yield
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Weights, statistics and counts change together or not at all, whatever is raised inside the block and
+        wherever Ctrl-C comes."""
+        shifts = [w.shift for w in self.weights]  # not copies: who changes a shift makes a new one
+        counts = self._statistics, self.edits, self.turns
+        try:
+            yield
+        except BaseException:
+            with uninterrupted():
+                for w, shift in zip(self.weights, shifts, strict=True):
+                    w.set_shift(shift)
+                self._statistics, self.edits, self.turns = counts
+            raise
+
     def _require_awake(self) -> None:
         """Raise ConfigError where the model is not shown as it is: an edit would be of another one."""
         if self._view.asleep:
@@ -467,27 +484,27 @@ class Editor:
     # -- keeping -----------------------------------------------------------------------------------
 
     def state(self) -> EditorState:
-        """A snapshot from which editing can go on (tensors are copied)."""
-        shifts = {w.name: w.shift.clone() for w in self.weights}
+        """A snapshot from which editing can go on.  It costs no copy: turns make new tensors and leave these alone."""
+        shifts = {w.name: w.shift for w in self.weights}
         return EditorState(shifts, self.statistics, self.edits, self.turns)
 
     def restore(self, state: EditorState) -> None:
         """Put a snapshot back: weights return to the bit."""
         self._require_awake()
         state = check_state(state, self.weights)
-        with self._held():
+        with self._held(), self._all_or_nothing():
             for w in self.weights:
-                w.set_shift(state.shifts[w.name].to(w.shift.device))
-        self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
+                w.set_shift(state.shifts[w.name])
+            self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
 
     def reset(self) -> None:
         """Undo everything: the unedited model, with empty statistics."""
         self._require_awake()
-        with self._held():
+        with self._held(), self._all_or_nothing():
             for w in self.weights:
                 w.set_shift(torch.zeros_like(w.shift))
             self.statistics = self.engine.start()
-        self.edits = self.turns = 0
+            self.edits = self.turns = 0
 
     def notes(self) -> Notes:
         """What there is to say of the live model beside its weights."""

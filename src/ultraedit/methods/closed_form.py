@@ -201,7 +201,8 @@ class TurnEngine(Engine):
         work = _LiveTurn(self, pairs)
         try:
             updates, state = write_turn(work, state)
-            last = work.measure()
+            last, first = work.measure(), work.first
+            del work  # its trunk cache makes room for the new shifts
         except BaseException as error:
             for w in self.weights:
                 w.write()
@@ -218,8 +219,8 @@ class TurnEngine(Engine):
             w.name: w.commit(update, self.method.rounded) / w.norm
             for w, update in zip(self.weights, updates, strict=True)
         }
-        owner = torch.tensor(owners)[torch.cat([t.owner for t in work.first]).cpu()]
-        p_before, _, _ = answer_scores(work.first, owners, lengths)
+        owner = torch.tensor(owners)[torch.cat([t.owner for t in first]).cpu()]
+        p_before, _, _ = answer_scores(first, owners, lengths)
         p_after, learned, stops = answer_scores(last, owners, lengths)
         return Turn(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
 

@@ -125,7 +125,7 @@ class LocatedEngine(Engine):
         places = [self.place(records[e], pairs[owners.index(e)]) for e in written]
         groups = [places[k : k + GROUP] for k in range(0, len(places), GROUP)]
         weights = self.live.weights
-        old = [w.shift.clone() for w in weights]
+        old = [w.shift for w in weights]
         before, _, _ = measure(self.live, pairs, owners, lengths, self.micro_batch)
         listener = self.live.runner.listener
         self._above.listener = listener
