@@ -14,18 +14,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ultraedit.core.labels import score_labels
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import Batch
 from ultraedit.model.cache import Prefix
 from ultraedit.model.maps.base import See, tapped
+from ultraedit.model.runner.answers import score_answers
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight
 
 LossKind = Literal["sum", "batch_mean"]
-
-HEAD_ROWS = 128
-"""Answer tokens put through the head together: bounds the vocabulary-wide scratch."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +75,18 @@ def trace(
         _require_run(inputs, weights)
         labels = batch.labels[batch.answers]
         scale = {"sum": 1.0, "batch_mean": 1.0 / len(labels), None: None}[loss]
-        log_probs, hits, slope = score_answers(stack, hidden.detach(), labels, scale)
+        scores = score_answers(stack.head, hidden.detach(), labels, scale)
         grads: tuple[Tensor, ...] = ()
-        if slope is not None:
-            raw = torch.autograd.grad(hidden, [outputs[i] for i in range(len(weights))], slope)
+        if scores.slope is not None:
+            heads = [outputs[i] for i in range(len(weights))]
+            raw = torch.autograd.grad(hidden, heads, scores.slope)
             grads = tuple(_at(g, stack, batch).float() for g in raw)
     return Trace(
         owner=batch.rows.to(labels.device)[batch.edited[0]],
         keys=tuple(_at(inputs[i], stack, batch).float() for i in range(len(weights))),
         grads=grads,
-        log_probs=log_probs,
-        hits=hits,
+        log_probs=scores.log_probs,
+        hits=scores.hits,
     )
 
 
@@ -111,31 +109,6 @@ def _at(x: Tensor, stack: Stack, batch: Batch) -> Float[Tensor, "n d"]:
 def _cells_of(x: Tensor, row: Tensor, column: Tensor, width: int) -> Float[Tensor, "n d"]:
     """Some tokens of a batch `width` columns wide.  OPT's MLP sees the batch flattened to (B*width, d)."""
     return x[row, column] if x.ndim == 3 else x[row * width + column]
-
-
-def score_answers(
-    stack: Stack, hidden: Float[Tensor, "n d"], labels: Int[Tensor, " n"], scale: float | None
-) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"], Float[Tensor, "n d"] | None]:
-    """Log-probabilities, hits, and `scale` times the gradient of the summed cross-entropy at `hidden`.
-
-    The gradient at the logits is written down, and the head is differentiated a few rows at a time, so that
-    vocabulary-wide scratch never exists for all rows at once.
-    """
-    log_probs, hits = [], []
-    slope = None if scale is None else torch.empty_like(hidden)
-    each = -(-len(hidden) // -(-len(hidden) // HEAD_ROWS))  # equal parts: few rows are slow
-    for low in range(0, len(hidden), each):
-        rows = slice(low, low + each)
-        leaf = hidden[rows].requires_grad_(slope is not None)
-        logits = stack.head(leaf)
-        scores = score_labels(logits, labels[rows], slope=slope is not None)
-        log_probs.append(scores.log_probs)
-        hits.append(scores.hits)
-        if slope is not None:
-            (slope[rows],) = torch.autograd.grad(logits, leaf, scores.slope)
-    if slope is not None and scale is not None:
-        slope *= scale
-    return torch.cat(log_probs), torch.cat(hits), slope
 
 
 @torch.no_grad()
