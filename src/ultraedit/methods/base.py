@@ -22,6 +22,7 @@ from ultraedit.core.solve import Update
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import Structure
+from ultraedit.model.runner.base import Runner
 from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.weights import EditedWeight
@@ -69,6 +70,7 @@ class LiveModel:
     structure: Structure
     stack: Stack
     weights: tuple[EditedWeight, ...]
+    runner: Runner
     text: str
     """Ordinary text to measure."""
     micro_batch: int
@@ -219,7 +221,7 @@ def unmeasured_maps(count: int) -> Calibration:
 @contextmanager
 def shifts_or_nothing(weights: Sequence[EditedWeight]) -> Iterator[list[Tensor]]:
     """What the block does to the weights, or, on any error, the weights as they were; yields their shifts before."""
-    before = [w.shift.clone() for w in weights]
+    before = [w.shift for w in weights]
     try:
         yield before
     except BaseException:

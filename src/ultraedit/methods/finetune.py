@@ -118,7 +118,7 @@ class FineTuneEngine(PlainEngine):
 
     def train(self, state: AllEdits) -> None:
         """From the original weights on."""
-        masters = [w.shift for w in self.live.weights]
+        masters = [w.shift for w in self.live.weights]  # new ones, which nobody shares
         optimiser = torch.optim.Adam(masters, lr=self.method.rate)
         live = [w.parameter.requires_grad_(True) for w in self.live.weights]
 
@@ -137,14 +137,20 @@ class FineTuneEngine(PlainEngine):
                 master.grad = parameter.grad = None
                 parameter.requires_grad_(False)
 
-    def epochs(self, state: AllEdits, step: Callable[[], None]) -> None:
-        """All edits so far, `step` after each backward pass."""
+    def epochs(
+        self,
+        state: AllEdits,
+        step: Callable[[], None],
+        pause: Callable[[], None] | None = None,
+    ) -> None:
+        """All edits so far, `step` after each backward pass; `pause` in place of the listener's own."""
         train(
             Lesson(self.live.stack, list(state.pairs.values())),
             step,
             epochs=self.method.epochs,
             batch=self.method.batch,
             enough=self.method.enough,
+            pause=pause or self.live.runner.listener.pause,
         )
 
 

@@ -114,6 +114,8 @@ class LocatedEngine(Engine):
         groups = [places[k : k + GROUP] for k in range(0, len(places), GROUP)]
         weights = self.live.weights
         before, _, _ = measure(self.live, turn, self.micro_batch)
+        listener = self.live.runner.listener
+        self._above.listener = listener
         updates: list[Update] = []
         keys: list[Tensor] = []
         moved: dict[str, float] = {}
@@ -132,6 +134,7 @@ class LocatedEngine(Engine):
                 missing = (wanted - hidden) / (len(weights) - i)
                 updates.append(self.system(i, keys[i], state).solve(missing))
                 moved[w.name] = w.commit(updates[i]) / w.norm
+                listener.pause()
             after, learned, stops = measure(self.live, turn, self.micro_batch)
         state = self.remember(state, keys)
         owner = torch.tensor(turn.written)
@@ -191,6 +194,8 @@ class LocatedEngine(Engine):
             with torch.no_grad():
                 share_of = (shift * unit).norm(dim=-1, keepdim=True) / size
                 shift *= (self.method.value_clamp / share_of.clamp(min=1e-12)).clamp(max=1.0)
+            del loss, relative, moved, here
+            self._above.listener.pause()
         return start + (shift * unit).detach()
 
     @torch.no_grad()
