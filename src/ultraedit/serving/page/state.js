@@ -1,0 +1,105 @@
+// What the page knows of the server, and who wants to hear of it.
+import { Refused, readAll, stream } from "./server.js";
+
+const RETRY_MS = [500, 1000, 2000, 4000];
+
+export const state = {
+  /** "connecting", "up", "starting" (the model loads), "gone" or "locked" (a key is wanted) */
+  connection: "connecting",
+  model: "",
+  program: "",
+  version: "",
+  head: 0,
+  turns: [],
+  thresholds: {},
+  edits: [],
+  moreEdits: false,
+  marks: [],
+  /** The turn that runs now: {what, done, of, edits} */
+  running: null,
+  /** Changes that wait behind it. */
+  waiting: 0,
+};
+
+const listeners = new Set();
+export function onChange(listener) {
+  listeners.add(listener);
+}
+export function tell() {
+  for (const listener of listeners) listener(state);
+}
+
+export const isUp = () => state.connection === "up";
+
+/** The turns that lead to the head, oldest first. */
+export function path() {
+  const byNumber = new Map(state.turns.map((row) => [row.turn, row]));
+  const found = [];
+  for (let row = byNumber.get(state.head); row; row = byNumber.get(row.parent)) found.unshift(row);
+  return found;
+}
+
+/** The edit in force that asks this question, in its own words or in another wording of it. */
+export function factFor(question) {
+  const wanted = question.trim().toLowerCase();
+  if (!wanted) return undefined;
+  return state.edits.find(
+    (edit) =>
+      edit.status === "current" &&
+      [edit.prompt, ...(edit.rephrases ?? [])].some((text) => text.trim().toLowerCase() === wanted),
+  );
+}
+
+/** Read everything again; how that went is in `state.connection`. */
+export async function refresh() {
+  try {
+    Object.assign(state, await readAll(), { connection: "up" });
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    state.connection = error.status === 401 ? "locked" : error.status === 503 ? "starting" : "gone";
+  }
+  tell();
+  return isUp();
+}
+
+let listening = null;
+
+/** Follow the server's events for as long as the page is open; called again, it starts anew (with another key). */
+export async function follow() {
+  listening?.abort();
+  const mine = new AbortController();
+  listening = mine;
+  for (let failures = 0; !mine.signal.aborted; ) {
+    if (await refresh()) {
+      try {
+        for await (const event of stream("GET", "/events", { signal: mine.signal })) {
+          failures = 0;
+          await heard(event);
+        }
+      } catch (error) {
+        if (mine.signal.aborted) return;
+        if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error;
+      }
+      state.running = null;
+    }
+    if (state.connection === "locked") return; // goes on when a key is given
+    await new Promise((wake) => setTimeout(wake, RETRY_MS[Math.min(failures, RETRY_MS.length - 1)]));
+    failures += 1;
+  }
+}
+
+async function heard(event) {
+  if (event.type === "queued") {
+    state.waiting = event.waiting ?? 0;
+  } else if (event.type === "step") {
+    state.running = { what: event.what ?? "", done: event.step, of: event.steps, edits: event.edits };
+    state.waiting = event.waiting ?? state.waiting;
+  } else if (event.type === "committed" || event.type === "undone" || event.type === "refused") {
+    state.running = null;
+    state.waiting = event.waiting ?? 0;
+    await refresh();
+    return;
+  } else return;
+  tell();
+}
+
