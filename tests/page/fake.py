@@ -6,8 +6,10 @@ It lives in threads of the test's own process: a test may read and change `serve
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,6 +53,8 @@ class World:
     """Question -> what the original model says."""
     pace: float = 0.0
     """Seconds between two words of a stream."""
+    cut: bool = False
+    """Break streams of answers off where they are."""
     turn_seconds: float = 0.0
     """How long a turn runs."""
     refusals: list[tuple[int, dict[str, Any], dict[str, str]]] = field(default_factory=list)
@@ -118,7 +122,6 @@ class World:
             first = len(self.edits) + 1
             receipts = []
             for at, fact in enumerate(facts):
-                before = self.answers.get(fact["prompt"], ORIGINAL)
                 receipt = {
                     "id": f"edit-{first + at}",
                     "prompt": fact["prompt"],
@@ -129,8 +132,6 @@ class World:
                     "learned": True,
                     "superseded_by": None,
                     "line": None,
-                    "before": self.knows(fact["prompt"], self.head) or before,
-                    "after": fact["target"],
                     "seconds": 1.3,
                     "moved": {"model.layers.24.mlp.down_proj": 0.018},
                 }
@@ -164,6 +165,7 @@ class World:
             self.head = number
             return {
                 "turn": number,
+                "previous_version": f"t{self.turns[-1]['parent']}-0",
                 "receipts": receipts,
                 "health": health,
                 "weight_version": self.version,
@@ -370,7 +372,7 @@ class Handler(BaseHTTPRequestHandler):
         world = self.server.world
         world.compared.append(body)
         texts, versions, odds = [], [], []
-        for model, messages in zip(body["models"], body["messages"], strict=True):
+        for side, model in enumerate(body["models"]):
             _, _, at = model.partition("@")
             turn = (
                 world.head
@@ -381,7 +383,7 @@ class Handler(BaseHTTPRequestHandler):
                 if at.startswith("turn:")
                 else world.marks[at]
             )
-            question = messages[-1]["content"]
+            question = body["prompt"] if "prompt" in body else body["messages"][side][-1]["content"]
             known = world.knows(question, turn)
             texts.append((known or world.answers.get(question, ORIGINAL)).split(" "))
             versions.append(f"t{turn}-{turn:012x}")
@@ -394,14 +396,16 @@ class Handler(BaseHTTPRequestHandler):
                         word = ("" if at == 0 else " ") + texts[side][at]
                         self.event(
                             {
-                                "side": side,
+                                "index": side,
                                 "weight_version": versions[side],
                                 "choices": [{"delta": {"content": word}, "finish_reason": None}],
                             }
                         )
+                if world.cut:
+                    return
                 time.sleep(world.pace)
             for side in (0, 1):
-                last: dict[str, Any] = {"side": side, "choices": [{"delta": {}, "finish_reason": "stop"}]}
+                last: dict[str, Any] = {"index": side, "choices": [{"delta": {}, "finish_reason": "stop"}]}
                 if "target" in body:
                     last["target_probability"] = odds[side]
                 self.event(last)
@@ -439,11 +443,18 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.world = World()
         self.stopping = threading.Event()
+        self._connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A connection, remembered so that `stop` can hang up on it."""
+        connection, address = super().get_request()
+        self._connections.append(connection)
+        return connection, address
 
     def start(self) -> FakeServer:
         self._thread.start()
@@ -454,4 +465,7 @@ class FakeServer(ThreadingHTTPServer):
         self.stopping.set()
         self.shutdown()
         self._thread.join()
+        for connection in self._connections:
+            with suppress(OSError):  # closed long ago
+                connection.shutdown(socket.SHUT_RDWR)
         self.server_close()

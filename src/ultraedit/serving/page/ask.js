@@ -121,7 +121,7 @@ async function ask(text, target) {
       model: at ? `${state.model}@${at}` : state.model,
       messages: [...messages[side], { role: "user", content: question }],
     }));
-    await askBoth(asked, target.trim(), mine.signal, (side, piece) => {
+    await askBoth(asked, { target: target.trim(), most: 160, signal: mine.signal }, (side, piece) => {
       const below = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 80;
       exchange.hear(side, piece);
       if (below) talk.scrollTop = talk.scrollHeight;
@@ -130,7 +130,6 @@ async function ask(text, target) {
   } catch (error) {
     if (error.name === "AbortError") exchange.finish("Stopped.");
     else if (error instanceof Refused) exchange.finish(error.message);
-    else if (error instanceof TypeError) exchange.finish(`The server at ${location.host} went away in the middle of its answer.`);
     else throw error;
   } finally {
     if (asking === mine) {

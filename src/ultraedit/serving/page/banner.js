@@ -26,7 +26,7 @@ function draw(state) {
           fact("Health", level(health?.level ?? "none")),
           fact("Queue", queue(state)),
         ]
-      : [fact("Server", { gone: "no answer", locked: "locked", starting: "loading the model", connecting: "…" }[state.connection])]),
+      : [fact("Server", { gone: "no answer", locked: "locked", starting: "loading the model", refused: "refuses", connecting: "…" }[state.connection])]),
   );
   document.title = up ? `${state.model} · ultraedit` : "ultraedit";
   running(state);

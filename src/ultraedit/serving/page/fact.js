@@ -3,13 +3,13 @@ import { askQuestion } from "./ask.js";
 import { byId, field, growing, h, say } from "./dom.js";
 import { undoLast } from "./going-back.js";
 import { problem } from "./notices.js";
-import { probability } from "./numbers.js";
+import { probability, turnOf } from "./numbers.js";
 import { receiptCard } from "./receipt.js";
-import { Refused, change, changeKey } from "./server.js";
+import { LONGEST } from "./rows.js";
+import { Refused, askBoth, change, changeKey } from "./server.js";
 import { factFor, isUp, onChange, refresh, state } from "./state.js";
 import { showAsk } from "./tabs.js";
 
-const LONGEST = 2000;
 
 export function startFact() {
   const prompt = growing(h("textarea", { rows: 2, required: true, placeholder: "Who runs Orvane Foods?" }));
@@ -71,7 +71,7 @@ export function startFact() {
     if (!fact.prompt) return { sentence: "Give the question that the fact answers.", at: prompt };
     if (!fact.target) return { sentence: "Give the answer that the model shall give.", at: target };
     if (fact.prompt.length > LONGEST || others.some((line) => line.length > LONGEST))
-      return { sentence: `A question may have ${LONGEST} characters; this one has more.`, at: prompt };
+      return { sentence: `A question may have ${LONGEST.toLocaleString("en")} characters; this one has more.`, at: prompt };
     return null;
   };
 
@@ -81,9 +81,22 @@ export function startFact() {
       h("button", { type: "button", onclick: () => { showAsk(); askQuestion(one.prompt, one.target); } }, "Ask both models"),
       h("button", { type: "button", class: "quiet", onclick: () => undoLast() }, "Undo"),
     ]);
-    receipt.replaceChildren(card);
-    card.scrollIntoView({ block: "nearest" });
+    receipt.replaceChildren(card.element);
+    answers(answer, one.prompt, card);
+    card.element.scrollIntoView({ block: "nearest" });
     say(`Written: the probability of “${one.target}” went from ${probability(one.probability_before)} to ${probability(one.probability_after)}.`);
+  }
+
+  /** What the model said before the turn and says after it, asked of the two versions themselves. */
+  async function answers(turn, prompt, card) {
+    const before = turnOf(turn.previous_version);
+    const asked = [before ? `turn:${before}` : "base", `turn:${turn.turn}`].map((at) => ({ model: `${state.model}@${at}`, prompt }));
+    try {
+      await askBoth(asked, { most: 32 }, (side, piece) => card.hear(side, piece.text));
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      card.silent(error.message); // the receipt stands without its answers
+    }
   }
 
   const form = h(

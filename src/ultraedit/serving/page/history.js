@@ -11,7 +11,8 @@ import { isUp, onChange, path, state, tell } from "./state.js";
 import { showAsk } from "./tabs.js";
 
 const KEPT = "healthy"; // set by the program itself
-const NAME = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
+const NAME = /^[\p{L}_][\p{L}\p{N}_.-]{0,63}$/u;
+const TAKEN = ["base", "head", KEPT];
 
 export function startHistory() {
   const panel = byId("history");
@@ -76,8 +77,8 @@ function markForm() {
     event.preventDefault();
     trouble.clear();
     const wanted = name.value.trim();
-    if (!NAME.test(wanted) || ["base", "head"].includes(wanted)) {
-      trouble.show(`A mark's name is letters, digits, “.”, “_” and “-”, begins with a letter, and is not base or head; found “${wanted}”.`);
+    if (!NAME.test(wanted) || TAKEN.includes(wanted)) {
+      trouble.show(`A mark’s name is letters, digits, “.”, “_” and “-”, begins with a letter, and is not base, head or healthy; found “${wanted}”.`);
       name.focus();
       return;
     }

@@ -1,7 +1,6 @@
 // Messages at the top of the page: what the connection is like, and how an action ended.
 import { byId, h, say } from "./dom.js";
 import { onChange } from "./state.js";
-import { hasKey } from "./server.js";
 
 const GOOD_MS = 8000;
 const AT_MOST = 3;
@@ -50,18 +49,19 @@ export function problem() {
 export function startNotices(openKey) {
   connection.classList.add("connection");
   byId("notices").append(connection);
-  let before = "connecting";
+  let shown = "connecting";
   onChange((state) => {
-    if (state.connection === before) return;
-    if (state.connection === "up" && before !== "connecting") say("The server answers.");
-    before = state.connection;
-    connection.replaceChildren(...words(state.connection, openKey));
-    connection.hidden = state.connection === "up";
-    connection.classList.toggle("bad", state.connection === "gone");
+    const now = `${state.connection} ${state.trouble}`;
+    if (now === shown) return;
+    if (state.connection === "up" && shown !== "connecting ") say("The server answers.");
+    shown = now;
+    connection.replaceChildren(...words(state, openKey));
+    connection.hidden = state.connection === "up" || state.connection === "connecting";
+    connection.classList.toggle("bad", state.connection === "gone" || state.connection === "refused");
   });
 }
 
-function words(kind, openKey) {
+function words({ connection: kind, trouble }, openKey) {
   if (kind === "gone")
     return [
       h("p", {}, `The server at ${location.host} does not answer; the page tries again by itself, and nothing that was written is lost.`),
@@ -69,8 +69,8 @@ function words(kind, openKey) {
   if (kind === "starting") return [h("p", {}, "The server is loading the model; the page goes on as soon as it is ready.")];
   if (kind === "locked")
     return [
-      h("p", {}, hasKey() ? "The server does not take this key." : "The server asks for a key; it printed one when it started."),
+      h("p", {}, trouble),
       h("button", { type: "button", onclick: openKey }, "Give the key"),
     ];
-  return [];
+  return kind === "refused" ? [h("p", {}, trouble)] : [];
 }

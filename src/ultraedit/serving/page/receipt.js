@@ -14,11 +14,15 @@ export function shift(before, after, target) {
   );
 }
 
-/** One written fact in full.  `answer` is the server's answer to the turn. */
+/**
+ * One written fact in full.  `answer` is the server's answer to the turn; `hear(0 or 1, text)` adds to what the model
+ * said before and after, `silent(why)` says why it says nothing.
+ */
 export function receiptCard(answer, receipt, actions) {
+  const texts = [h("span", { class: "before" }), h("strong", {})];
   const moved = Math.max(0, ...Object.values(receipt.moved ?? {}));
   const row = (name, ...value) => [h("dt", {}, name), h("dd", {}, value)];
-  return h(
+  const element = h(
     "section",
     { class: "receipt", "aria-label": "Receipt", tabindex: "-1" },
     h("header", {},
@@ -26,14 +30,23 @@ export function receiptCard(answer, receipt, actions) {
       h("span", { class: "version", title: answer.weight_version }, versionWords(answer.weight_version))),
     h("p", { class: "prompt" }, receipt.prompt),
     h("dl", {},
-      receipt.before ? row("Before", h("span", { class: "before" }, receipt.before)) : null,
-      receipt.after ? row("After", h("strong", {}, receipt.after)) : null,
+      row("Before", texts[0]),
+      row("After", texts[1]),
       row(h("span", {}, "p(", h("q", {}, receipt.target), ")"), shift(receipt.probability_before, receipt.probability_after, receipt.target)),
       answer.health ? row("Health", level(answer.health.level), reasons(answer.health)) : null,
       row("Cost", `${seconds(receipt.seconds)}, weights moved by ${figure(moved)} of their size`),
     ),
     h("div", { class: "actions" }, actions),
   );
+  return {
+    element,
+    hear(side, text) {
+      texts[side].append(text);
+    },
+    silent(why) {
+      for (const text of texts) if (!text.textContent) text.replaceChildren(h("span", { class: "hint" }, why));
+    },
+  };
 }
 
 export function reasons(health) {

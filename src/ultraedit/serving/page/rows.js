@@ -5,7 +5,7 @@ const PROMPT = ["prompt", "question", "src", "query"];
 const TARGET = ["target", "answer", "alt", "target_new", "object"];
 const REPHRASES = ["rephrases", "rephrase", "paraphrases", "rephrase_prompt"];
 const SUBJECT = ["subject"];
-const LONGEST = 2000;
+export const LONGEST = 20_000; // characters of one text, as the server takes them
 
 /**
  * The rows of a text: {rows: [{line, fact, problems}], problem}.  `problem` is a sentence where the text as a whole
@@ -107,7 +107,7 @@ function checked(value, line) {
     const found = pick(names);
     if (found === undefined || (typeof found === "string" && !found.trim())) problems.push(`has no ${what}`);
     else if (typeof found !== "string") problems.push(`has ${what === "answer" ? "an" : "a"} ${what} that is not text`);
-    else if (found.length > LONGEST) problems.push(`has ${what === "answer" ? "an" : "a"} ${what} of more than ${LONGEST} characters`);
+    else if (found.length > LONGEST) problems.push(`has ${what === "answer" ? "an" : "a"} ${what} of more than ${LONGEST.toLocaleString("en")} characters`);
     else return found.trim();
     return typeof found === "string" ? found.slice(0, 80) : "";
   };

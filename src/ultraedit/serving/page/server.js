@@ -70,9 +70,9 @@ async function refusal(response) {
 function sentence(status, said, wait) {
   if (status === 401)
     return hasKey()
-      ? "The server does not take this key; press Key and give the one it printed when it started."
-      : "The server asks for a key; press Key and give the one it printed when it started.";
-  if (status === 403) return said || "This key may read but not write; press Key and give the admin key.";
+      ? "The server does not take this key; give the one it printed when it started."
+      : "The server asks for a key; give the one it printed when it started.";
+  if (status === 403) return "This key may ask but not write; press Key and give the admin’s.";
   if (status === 412)
     return "Somebody else changed the model in the meantime, and nothing was written; what you see now is up to date, so try again.";
   if (status === 429)
@@ -94,12 +94,20 @@ export async function change(method, path, version, body, key) {
   return response.status === 204 ? {} : response.json();
 }
 
+/** A stream that breaks is an answer that did not come. */
+async function* received(response) {
+  try {
+    yield* events(response);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(`The server at ${location.host} went away in the middle of its answer.`, 0);
+  }
+}
+
 /** Server-sent events as parsed JSON, each with the event's name in `type`. */
 export async function* stream(method, path, { body, signal } = {}) {
   const response = await request(method, path, { body, signal });
-  const header = response.headers.get("X-Weight-Version");
-  if (header) yield { type: "version", weight_version: header };
-  for await (const { event, data } of events(response)) {
+  for await (const { event, data } of received(response)) {
     if (data === "[DONE]") return;
     const found = JSON.parse(data);
     if (found.error) throw new Refused(found.error.message, response.status, found.error);
@@ -108,44 +116,40 @@ export async function* stream(method, path, { body, signal } = {}) {
 }
 
 /**
- * Ask two models at once.  `asked` is [{model, messages}, {model, messages}]; `each(side, {text | version |
- * probability | done})` is told of every piece.
+ * Ask two models at once.  `asked` is one {model, messages} or {model, prompt} a side; `each(side, {text, version,
+ * probability, done})` is told of every piece.
  */
-export async function askBoth(asked, target, signal, each) {
-  const body = {
-    models: asked.map((side) => side.model),
-    messages: asked.map((side) => side.messages),
-    max_tokens: 160,
-    temperature: 0,
-  };
+export async function askBoth(asked, { target, most, signal }, each) {
+  const body = { models: asked.map((side) => side.model), max_tokens: most, temperature: 0 };
+  if (asked[0].messages) body.messages = asked.map((side) => side.messages);
+  else body.prompt = asked[0].prompt;
   if (target) body.target = target;
+  const left = new Set([0, 1]);
   for await (const found of stream("POST", "/compare", { body, signal })) {
-    if (found.side === undefined) continue;
+    if (found.index === undefined) continue;
     const choice = found.choices?.[0];
-    each(found.side, {
+    if (choice?.finish_reason) left.delete(found.index);
+    each(found.index, {
       text: choice?.delta?.content ?? "",
       version: found.weight_version,
       probability: found.target_probability,
       done: Boolean(choice?.finish_reason),
     });
   }
+  if (left.size) throw new Refused(`The server at ${location.host} went away in the middle of its answer.`, 0);
 }
 
 /** What every part of the page shows, in one go. */
 export async function readAll() {
-  const [version, history, edits, marks] = await Promise.all([
-    get("/version"),
-    get("/history"),
-    get("/edits?order=desc&limit=100"),
-    get("/marks"),
-  ]);
+  const version = await get("/version"); // alone and first: a wrong key is counted once, not four times
+  const [history, edits, marks] = await Promise.all([get("/history"), get("/edits?order=desc&limit=100"), get("/marks")]);
   return {
     model: version.model,
     program: version.version,
     version: history.weight_version,
     head: history.head,
     turns: history.turns,
-    thresholds: history.thresholds ?? {},
+    thresholds: history.thresholds,
     edits: edits.data,
     moreEdits: edits.has_more,
     marks: marks.data,
@@ -156,4 +160,3 @@ export async function olderEdits(last) {
   const found = await get(`/edits?order=desc&limit=100&after=${encodeURIComponent(last)}`);
   return { edits: found.data, more: found.has_more };
 }
-

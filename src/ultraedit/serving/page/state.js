@@ -4,8 +4,10 @@ import { Refused, readAll, stream } from "./server.js";
 const RETRY_MS = [500, 1000, 2000, 4000];
 
 export const state = {
-  /** "connecting", "up", "starting" (the model loads), "gone" or "locked" (a key is wanted) */
+  /** "connecting", "up", "starting" (the model loads), "gone", "locked" (a key is wanted) or "refused" */
   connection: "connecting",
+  /** Why it is not up, in a sentence. */
+  trouble: "",
   model: "",
   program: "",
   version: "",
@@ -53,10 +55,11 @@ export function factFor(question) {
 /** Read everything again; how that went is in `state.connection`. */
 export async function refresh() {
   try {
-    Object.assign(state, await readAll(), { connection: "up" });
+    Object.assign(state, await readAll(), { connection: "up", trouble: "" });
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    state.connection = error.status === 401 ? "locked" : error.status === 503 ? "starting" : "gone";
+    state.connection = { 0: "gone", 401: "locked", 503: "starting" }[error.status] ?? "refused";
+    state.trouble = error.message;
   }
   tell();
   return isUp();
@@ -78,7 +81,7 @@ export async function follow() {
         }
       } catch (error) {
         if (mine.signal.aborted) return;
-        if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error;
+        if (!(error instanceof Refused)) throw error;
       }
       state.running = null;
     }
@@ -89,7 +92,7 @@ export async function follow() {
 }
 
 async function heard(event) {
-  if (event.type === "queued") {
+  if (event.type === "queued" || event.type === "hello") {
     state.waiting = event.waiting ?? 0;
   } else if (event.type === "step") {
     state.running = { what: event.what ?? "", done: event.step, of: event.steps, edits: event.edits };
