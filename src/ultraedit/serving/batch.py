@@ -151,9 +151,7 @@ class Batch:
                 row.begin()
             self._choose(hidden[:, -1])
 
-    def _score(
-        self, i: int, row: Row, hidden: Float[Tensor, "c d"], begin: int, end: int
-    ) -> None:
+    def _score(self, i: int, row: Row, hidden: Float[Tensor, "c d"], begin: int, end: int) -> None:
         """Column c tells how likely the token of column c + 1 is."""
         width = self._ids.shape[1]
         first = max(begin, width - len(row.prompt))

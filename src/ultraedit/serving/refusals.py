@@ -24,7 +24,7 @@ KINDS = {
 """Status -> the error's type, as OpenAI's clients and vLLM name them."""
 
 
-class Refusal(UltraEditError):
+class Refusal(UltraEditError):  # noqa: N818 - an answer, and not a bug
     """A request that is answered with an error."""
 
     def __init__(
@@ -34,6 +34,7 @@ class Refusal(UltraEditError):
         *,
         param: str | None = None,
         retry_after: int | None = None,
+        rows: list[dict[str, Any]] | None = None,
         more: dict[str, Any] | None = None,
     ) -> None:
         """
@@ -42,18 +43,27 @@ class Refusal(UltraEditError):
             message: One sentence for a person.
             param: The field of the request that is at fault.
             retry_after: Seconds after which the same request may be sent again.
+            rows: What is wrong with each of many facts, as {"row", "field", "message"}.
             more: What else the body holds beside "error".
         """
         super().__init__(message)
         self.status = status
         self.param = param
         self.retry_after = retry_after
+        self.rows = rows
         self.more = more or {}
 
     def body(self) -> dict[str, Any]:
         """The answer's body, as the `openai` client reads it."""
         kind = KINDS.get(self.status, "APIError")
-        error = {"message": str(self), "type": kind, "param": self.param, "code": self.status}
+        error: dict[str, Any] = {
+            "message": str(self),
+            "type": kind,
+            "param": self.param,
+            "code": self.status,
+        }
+        if self.rows is not None:
+            error["rows"] = self.rows
         return {"error": error} | self.more
 
     def headers(self) -> dict[str, str]:

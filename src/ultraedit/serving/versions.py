@@ -30,6 +30,10 @@ def version_name(store: Store, turn: int) -> str:
     return f"t{turn}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
+class ModelLost(Exception):  # noqa: N818 - not for a user
+    """The live model could not be brought back to the head, and was let go: nothing can be served any more."""
+
+
 @dataclass(eq=False)
 class Version:
     """The edited weights after one turn."""
@@ -52,7 +56,8 @@ class Versions:
         """
         self._workspace = workspace
         self._most = most
-        weights = workspace.editor.weights
+        self._editor = workspace.editor
+        weights = self._editor.weights
         self._held: dict[int, Version] = {}
         """Turn -> version, the one asked for last at the end."""
         self.base = Version(0, version_name(workspace.store, 0), tuple(w.original for w in weights))
@@ -65,13 +70,18 @@ class Versions:
         return [self.base, *self._held.values()]
 
     def moved(self) -> None:
-        """Make the head the state the live model now stands at.  Call it when a change is acknowledged."""
+        """Make the head the state the live model now stands at.  Call it when a change is acknowledged.
+
+        Raises ModelLost where an error took the live model away.
+        """
+        if self._workspace.live is not self._editor:
+            raise ModelLost
         turn = self._workspace.head
         if turn == 0:
             self.head = self.base
         else:
             if turn not in self._held:
-                weights = self._workspace.editor.weights
+                weights = self._editor.weights
                 copied = tuple(w.parameter.data.clone() for w in weights)
                 self._held[turn] = self._named(turn, copied)
             self.head = self._held[turn]
@@ -96,7 +106,7 @@ class Versions:
     @contextmanager
     def reading(self, version: Version) -> Iterator[None]:
         """The model with the weights of a version, inside the block; the live ones come back on any exit."""
-        weights = self._workspace.editor.weights
+        weights = self._editor.weights
         live = [w.parameter.data for w in weights]
         try:
             for w, tensor in zip(weights, version.weights, strict=True):
@@ -126,7 +136,7 @@ class Versions:
             state = self._workspace.state(turn)
         except WorkspaceError as error:
             raise Refusal(404, str(error), param="model") from error
-        weights = self._workspace.editor.weights
+        weights = self._editor.weights
         made = tuple(_shifted(w, state.shifts[w.name]) for w in weights)
         self._held[turn] = self._named(turn, made)
         return self._held[turn]
