@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +72,7 @@ class Store:
         self.config = config
         self.journal = journal
         self._lock = lock
+        self._remark = ""
 
     @property
     def history(self) -> History:
@@ -191,6 +193,21 @@ class Store:
 
     # -- changing ----------------------------------------------------------------------------------
 
+    @contextmanager
+    def noted(self, remark: str) -> Iterator[None]:
+        """Every commit inside the block says this in its note, behind its own words."""
+        outer, self._remark = self._remark, remark
+        try:
+            yield
+        finally:
+            self._remark = outer
+
+    def announce(self, server: str) -> None:
+        """Say in the lock at which address this writer takes changes, so that a second one is told."""
+        self.require_writer()
+        assert self._lock is not None
+        self._lock.announce(server)
+
     def commit(
         self,
         kind: str,
@@ -229,7 +246,7 @@ class Store:
                     "drop_states": sorted(states - wanted[0]),
                     "drop_pairs": sorted(pairs - wanted[1]),
                     "add_states": sorted(restored),
-                    "note": note,
+                    "note": "; ".join(part for part in (note, self._remark) if part),
                     "previous": "",
                     "digest": "",
                 }

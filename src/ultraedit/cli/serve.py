@@ -1,0 +1,121 @@
+"""`ultraedit serve WORKSPACE`: answer over HTTP, and be edited meanwhile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ultraedit.cli.common import ConfigOption, DeviceOption, TrustOption
+from ultraedit.cli.screen import note
+from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, command_line
+
+
+def serve(
+    workspace: WorkspaceArgument,
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Its port; 0 takes a free one.")
+    ] = 8000,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="What the model is called.  [default: the folder's name]"
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys",
+            metavar="FILE",
+            help="Lines of NAME read|admin KEY.  [default: ULTRAEDIT_API_KEY and ULTRAEDIT_ADMIN_KEY, else new keys]",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host", metavar="NAME", help="Another name of this server; may be repeated."
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-origin",
+            metavar="URL",
+            help="A web page's origin that may call this server; may be repeated.",
+        ),
+    ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", min=1, max=1024, help="Answers generated at once.")
+    ] = 16,
+    waiting: Annotated[
+        int, typer.Option("--waiting", min=1, help="Requests that may wait for a place.")
+    ] = 64,
+    changes: Annotated[
+        int, typer.Option("--changes", min=1, help="Changes that may wait for the one running.")
+    ] = 16,
+    versions: Annotated[
+        int,
+        typer.Option(
+            "--versions", min=1, help="Versions of the weights that are read at once, at most."
+        ),
+    ] = 8,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Longest answer of one request.")
+    ] = 4096,
+    max_edits: Annotated[
+        int, typer.Option("--max-edits", min=1, help="Most facts of one turn.")
+    ] = 1000,
+    base: BaseOption = None,
+    device: DeviceOption = "cpu",
+    trust_remote_code: TrustOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Serve a workspace over HTTP: OpenAI's endpoints, edits while it answers, a page at /.
+
+    Every answer belongs to one version of the weights.  The server holds the workspace's lock for as long as it runs;
+    other verbs then take --server URL.
+    """
+    from ultraedit.extras import require
+
+    require("`ultraedit serve`", "serve")
+    from ultraedit.serving.address import check_name, check_origin, is_loopback, url_of
+    from ultraedit.serving.keys import Keys
+    from ultraedit.workspace.workspace import Workspace
+
+    called = check_name(workspace.resolve().name if name is None else name)
+    origins = [check_origin(origin) for origin in allow_origin or []]
+    found = Keys.find(keys, os.environ, public=not is_loopback(host))
+
+    from ultraedit.serving.app import build
+    from ultraedit.serving.run import listen
+    from ultraedit.serving.run import serve as run
+    from ultraedit.serving.service import Limits, Service
+
+    with Workspace.open(
+        workspace,
+        write=True,
+        base=base,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        command=command_line(),
+    ) as opened:
+        limits = Limits(rows, waiting, changes, versions, max_tokens, max_edits)
+        service = Service(opened, called, limits)
+        app = build(service, found, hosts=[host, *(allow_host or [])], origins=origins)
+        with listen(host, port) as bound:
+            url = url_of(host, bound.getsockname()[1])
+            opened.store.announce(url)
+
+            def up() -> None:
+                note(f"{called} is served at {url}; the model is being loaded")
+                for level, key in found.printed.items():
+                    note(f"{level} key (told this once): {key}")
+                if "admin" in found.printed:
+                    note(f"open {url}/#key={found.printed['admin']}")
+                elif not found.can_write:
+                    note("there is no admin key: this server answers and cannot be edited")
+
+            run(app, service, bound, up)
