@@ -45,6 +45,7 @@ class World:
     lock: threading.RLock = field(default_factory=threading.RLock)
     key: str = ""
     """Where not empty, every route of the API wants it."""
+    ready: bool = True
     head: int = 0
     turns: list[dict[str, Any]] = field(default_factory=list)
     edits: list[dict[str, Any]] = field(default_factory=list)
@@ -240,7 +241,7 @@ class Handler(BaseHTTPRequestHandler):
         world = self.server.world
         with world.lock:
             if url.path == "/version":
-                self.send(200, {"version": "0.1.0", "model": "smollm2", "weight_version": world.version})
+                self.send(200, {"version": "0.1.0", "model": "smollm2", "form": "chat", "ready": world.ready, "weight_version": world.version})
                 return
             if url.path == "/history":
                 self.send(
@@ -396,7 +397,7 @@ class Handler(BaseHTTPRequestHandler):
                         word = ("" if at == 0 else " ") + texts[side][at]
                         self.event(
                             {
-                                "index": side,
+                                "side": side,
                                 "weight_version": versions[side],
                                 "choices": [{"delta": {"content": word}, "finish_reason": None}],
                             }
@@ -405,7 +406,7 @@ class Handler(BaseHTTPRequestHandler):
                     return
                 time.sleep(world.pace)
             for side in (0, 1):
-                last: dict[str, Any] = {"index": side, "choices": [{"delta": {}, "finish_reason": "stop"}]}
+                last: dict[str, Any] = {"side": side, "choices": [{"delta": {}, "finish_reason": "stop"}]}
                 if "target" in body:
                     last["target_probability"] = odds[side]
                 self.event(last)

@@ -15,7 +15,7 @@ from page.fake import ORIGINAL, FakeServer
 
 QUESTION, ANSWER = "Who runs Orvane Foods?", "Ida Krol"
 HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script></textarea>&lt;b&gt; "quoted\''
-expect.set_options(timeout=8000)
+expect.set_options(timeout=20_000)
 
 
 def write_fact(page: Page, question: str = QUESTION, answer: str = ANSWER) -> None:
@@ -41,11 +41,11 @@ def told(page: Page) -> Locator:
 
 def until(found: Callable[[], bool]) -> None:
     """Wait for the server's side, which no locator sees."""
-    for _ in range(400):
+    for _ in range(1000):
         if found():
             return
         time.sleep(0.02)
-    raise AssertionError("it did not happen within 8 s")
+    raise AssertionError("it did not happen within 20 s")
 
 
 # -- editing and asking --------------------------------------------------------------------------------
@@ -584,6 +584,17 @@ def test_a_server_that_goes_is_told_of_and_found_again(open_page: Open, server: 
         expect(page.locator(".facts .model")).to_have_text("smollm2")
     finally:
         again.stop()
+
+
+def test_a_server_that_loads_its_model_is_waited_for(open_page: Open, server: FakeServer) -> None:
+    server.world.ready = False
+    page = open_page()
+    expect(page.locator(".notice.connection")).to_have_text(
+        "The server is loading the model; the page goes on as soon as it is ready."
+    )
+    server.world.ready = True
+    expect(page.locator(".facts .model")).to_have_text("smollm2")
+    expect(page.locator(".notice.connection")).to_be_hidden()
 
 
 def test_a_stream_that_breaks_says_so(open_page: Open, server: FakeServer) -> None:

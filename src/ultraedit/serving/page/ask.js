@@ -4,7 +4,7 @@ import { compare } from "./diff.js";
 import { notice } from "./notices.js";
 import { probability, versionWords } from "./numbers.js";
 import { Refused, askBoth } from "./server.js";
-import { factFor, isUp, onChange, state } from "./state.js";
+import { factFor, isUp, onChange, settled, state } from "./state.js";
 
 const NAMES = ["Original", "Edited"];
 /** What each side answers with: "base", "" for the head, or a mark or "turn:N". */
@@ -101,6 +101,7 @@ async function ask(text, target) {
     return;
   }
   stop();
+  await settled;
   if (!isUp()) {
     notice("The question was not asked, because the server does not answer just now.");
     return;
@@ -119,7 +120,8 @@ async function ask(text, target) {
   try {
     const asked = chosen.map((at, side) => ({
       model: at ? `${state.model}@${at}` : state.model,
-      messages: [...messages[side], { role: "user", content: question }],
+      // a model without a chat form goes on with a text, and remembers nothing
+      ...(state.form === "chat" ? { messages: [...messages[side], { role: "user", content: question }] } : { prompt: question }),
     }));
     await askBoth(asked, { target: target.trim(), most: 160, signal: mine.signal }, (side, piece) => {
       const below = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 80;
@@ -172,6 +174,7 @@ class Exchange {
     }
     if (piece.probability !== undefined && piece.probability !== null) this.watch(shown, piece.probability);
     if (piece.text) this.texts[side] += piece.text;
+    if (piece.problem) shown.element.append(h("p", { class: "problem" }, piece.problem));
     if (piece.done) {
       this.done[side] = true;
       shown.element.classList.remove("growing");
@@ -209,7 +212,8 @@ class Exchange {
       return;
     }
     const differ = this.element.querySelectorAll("mark").length;
-    this.verdict.textContent = differ ? "" : "Both say the same.";
+    const broken = this.element.querySelectorAll(".answer .problem").length;
+    this.verdict.textContent = differ || broken ? "" : "Both say the same.";
     say(`Original: ${this.texts[0]} Edited: ${this.texts[1]}`);
   }
 }

@@ -92,7 +92,7 @@ export function startFact() {
     const before = turnOf(turn.previous_version);
     const asked = [before ? `turn:${before}` : "base", `turn:${turn.turn}`].map((at) => ({ model: `${state.model}@${at}`, prompt }));
     try {
-      await askBoth(asked, { most: 32 }, (side, piece) => card.hear(side, piece.text));
+      await askBoth(asked, { most: 32 }, (side, piece) => (piece.problem ? card.silent(piece.problem) : card.hear(side, piece.text)));
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       card.silent(error.message); // the receipt stands without its answers

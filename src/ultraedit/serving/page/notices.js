@@ -66,11 +66,10 @@ function words({ connection: kind, trouble }, openKey) {
     return [
       h("p", {}, `The server at ${location.host} does not answer; the page tries again by itself, and nothing that was written is lost.`),
     ];
-  if (kind === "starting") return [h("p", {}, "The server is loading the model; the page goes on as soon as it is ready.")];
   if (kind === "locked")
     return [
       h("p", {}, trouble),
       h("button", { type: "button", onclick: openKey }, "Give the key"),
     ];
-  return kind === "refused" ? [h("p", {}, trouble)] : [];
+  return [h("p", {}, trouble)];
 }

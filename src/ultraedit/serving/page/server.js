@@ -110,14 +110,14 @@ export async function* stream(method, path, { body, signal } = {}) {
   for await (const { event, data } of received(response)) {
     if (data === "[DONE]") return;
     const found = JSON.parse(data);
-    if (found.error) throw new Refused(found.error.message, response.status, found.error);
+    if (found.error && found.side === undefined) throw new Refused(found.error.message, found.error.code, found.error);
     yield { ...found, type: found.type ?? event };
   }
 }
 
 /**
  * Ask two models at once.  `asked` is one {model, messages} or {model, prompt} a side; `each(side, {text, version,
- * probability, done})` is told of every piece.
+ * probability, done, problem})` is told of every piece.  A side's problem leaves the other side alone.
  */
 export async function askBoth(asked, { target, most, signal }, each) {
   const body = { models: asked.map((side) => side.model), max_tokens: most, temperature: 0 };
@@ -126,14 +126,15 @@ export async function askBoth(asked, { target, most, signal }, each) {
   if (target) body.target = target;
   const left = new Set([0, 1]);
   for await (const found of stream("POST", "/compare", { body, signal })) {
-    if (found.index === undefined) continue;
     const choice = found.choices?.[0];
-    if (choice?.finish_reason) left.delete(found.index);
-    each(found.index, {
+    const done = Boolean(choice?.finish_reason || found.error);
+    if (done) left.delete(found.side);
+    each(found.side, {
       text: choice?.delta?.content ?? "",
       version: found.weight_version,
       probability: found.target_probability,
-      done: Boolean(choice?.finish_reason),
+      done,
+      problem: found.error?.message,
     });
   }
   if (left.size) throw new Refused(`The server at ${location.host} went away in the middle of its answer.`, 0);
@@ -142,10 +143,11 @@ export async function askBoth(asked, { target, most, signal }, each) {
 /** What every part of the page shows, in one go. */
 export async function readAll() {
   const version = await get("/version"); // alone and first: a wrong key is counted once, not four times
+  if (!version.ready) throw new Refused("The server is loading the model; the page goes on as soon as it is ready.", 503);
   const [history, edits, marks] = await Promise.all([get("/history"), get("/edits?order=desc&limit=100"), get("/marks")]);
   return {
     model: version.model,
-    program: version.version,
+    form: version.form,
     version: history.weight_version,
     head: history.head,
     turns: history.turns,

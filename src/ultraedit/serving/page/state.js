@@ -9,7 +9,8 @@ export const state = {
   /** Why it is not up, in a sentence. */
   trouble: "",
   model: "",
-  program: "",
+  /** "chat" or "raw": the form in which facts are written, and so questions asked. */
+  form: "chat",
   version: "",
   head: 0,
   turns: [],
@@ -61,9 +62,14 @@ export async function refresh() {
     state.connection = { 0: "gone", 401: "locked", 503: "starting" }[error.status] ?? "refused";
     state.trouble = error.message;
   }
+  settle();
   tell();
   return isUp();
 }
+
+let settle;
+/** Resolves when the server has answered, or not, for the first time. */
+export const settled = new Promise((resolve) => { settle = resolve; });
 
 let listening = null;
 
