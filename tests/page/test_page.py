@@ -29,7 +29,7 @@ def ask(page: Page, question: str = QUESTION) -> Locator:
     page.locator("#question").fill(question)
     page.get_by_role("button", name="Ask", exact=True).first.click()
     exchange = page.locator(".exchange").last
-    expect(exchange.locator(".asked")).to_have_text(question)
+    expect(exchange.locator(".asked")).to_have_text(question.strip())
     expect(exchange.locator(".growing")).to_have_count(0)
     return exchange
 
@@ -101,6 +101,20 @@ def test_each_side_remembers_its_own_answers(open_page: Open, server: FakeServer
     page.get_by_role("button", name="New conversation").click()
     ask(page, "And where?")
     assert server.world.compared[-1]["messages"][0] == [{"role": "user", "content": "And where?"}]
+
+
+def test_known_answers_are_watched_and_the_users_own_stay(open_page: Open, server: FakeServer) -> None:
+    server.world.write([{"prompt": QUESTION, "target": ANSWER, "rephrases": ["Who is at Orvane?"]}])
+    page = open_page()
+    expect(page.locator(".example")).to_be_visible()
+    ask(page)
+    ask(page, "who is at Orvane? ")  # a known wording, whatever was asked before
+    assert [body.get("target") for body in server.world.compared] == [ANSWER, ANSWER]
+    page.locator("#watched").fill("Bo Lindgren")
+    ask(page)
+    assert server.world.compared[-1]["target"] == "Bo Lindgren"
+    ask(page, "And where?")
+    assert "target" not in server.world.compared[-1]
 
 
 def test_a_mark_can_be_asked_in_the_place_of_the_head(open_page: Open, server: FakeServer) -> None:

@@ -12,11 +12,12 @@ const chosen = ["base", ""];
 /** Each side remembers its own answers, so that neither hears of the other's. */
 let messages = [[], []];
 let asking = null;
+/** The answer that was filled in to be watched; what the user writes there stays. */
+let filled = "";
 
 export function startAsk() {
   const question = growing(byId("question"));
   const watched = byId("watched");
-  let filled = "";
   byId("composer").addEventListener("submit", (event) => {
     event.preventDefault();
     if (asking) stop();
@@ -29,7 +30,7 @@ export function startAsk() {
   });
   question.addEventListener("input", () => {
     const target = factFor(question.value)?.target ?? "";
-    if (watched.value === filled) watched.value = target; // what the user wrote there stays
+    if (watched.value === filled) watched.value = target;
     filled = target;
   });
   byId("fresh").addEventListener("click", () => {
@@ -114,7 +115,7 @@ async function ask(text, target) {
   talk.append(exchange.element);
   exchange.element.scrollIntoView({ block: "end" });
   byId("question").value = "";
-  byId("watched").value = "";
+  byId("watched").value = filled = "";
   byId("question").fit();
   byId("send").textContent = "Stop";
   try {

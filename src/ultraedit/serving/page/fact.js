@@ -92,11 +92,13 @@ export function startFact() {
     const before = turnOf(turn.previous_version);
     const asked = [before ? `turn:${before}` : "base", `turn:${turn.turn}`].map((at) => ({ model: `${state.model}@${at}`, prompt }));
     try {
+      // 32 tokens, as Editor.edit gives
       await askBoth(asked, { most: 32 }, (side, piece) => (piece.problem ? card.silent(piece.problem) : card.hear(side, piece.text)));
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       card.silent(error.message); // the receipt stands without its answers
     }
+    card.element.scrollIntoView({ block: "nearest" });
   }
 
   const form = h(
