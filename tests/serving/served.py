@@ -15,8 +15,8 @@ import tiny
 from ultraedit.serving.app import build
 from ultraedit.serving.keys import Keys
 from ultraedit.serving.service import Limits, Service
-from ultraedit.workspace.create import create_workspace
 from ultraedit.workspace.config import HealthConfig
+from ultraedit.workspace.create import create_workspace
 from ultraedit.workspace.workspace import Loaded, Workspace
 
 READ, ADMIN = "read-" + "r" * 16, "admin-" + "a" * 16
@@ -52,9 +52,7 @@ def make(folder: Path, **changes: Any) -> Workspace:
 
 
 def keys() -> Keys:
-    return Keys.find(
-        None, {"ULTRAEDIT_API_KEY": READ, "ULTRAEDIT_ADMIN_KEY": ADMIN}, public=False
-    )
+    return Keys.find(None, {"ULTRAEDIT_API_KEY": READ, "ULTRAEDIT_ADMIN_KEY": ADMIN}, public=False)
 
 
 def client_of(app: ASGIApp, key: str = ADMIN) -> TestClient:

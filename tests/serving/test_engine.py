@@ -12,13 +12,14 @@ import torch
 import tiny
 from serving import served
 from ultraedit.data.record import Record
+from ultraedit.model import keeps
 from ultraedit.model.generate import greedy_ids
+from ultraedit.model.keeps import Kept
 from ultraedit.serving.asks import Ask, Ended, Event, Failed, Piece, Scored, Started, Wish
 from ultraedit.serving.engine import Engine
 from ultraedit.serving.refusals import Refusal
 from ultraedit.serving.versions import Versions, version_name
 from ultraedit.workspace.workspace import Workspace
-
 
 
 @pytest.fixture
@@ -107,6 +108,20 @@ def test_rows_of_any_length_say_what_each_says_alone(family: str) -> None:
         assert tokens(events) == alone
         assert isinstance(events[0], Started) and isinstance(events[-1], Ended)
         assert events[-1].why == ("length" if len(alone) == length else "stop")
+
+
+@pytest.mark.parametrize("kept", ["other", "nothing"])
+def test_families_that_keep_something_else_are_run_row_by_row(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = tiny.llama(), tiny.tokenizer()
+    monkeypatch.setitem(keeps._known, model, kept)
+    asker = Asker(model, tokenizer, Fixed())  # type: ignore[arg-type]
+    some = [tokenizer(p)["input_ids"] for p, _ in tiny.FACTS[:5]]
+    heard = [asker.ask(ids, max_tokens=5 + i)[1] for i, ids in enumerate(some)]
+    asker.finish()
+    for i, (ids, events) in enumerate(zip(some, heard, strict=True)):
+        assert tokens(events) == greedy_ids(model, [ids], 5 + i, frozenset({2}))[0]
 
 
 def test_long_prompts_are_run_in_chunks_beside_others(workspace: Workspace) -> None:
@@ -299,7 +314,9 @@ def test_what_breaks_in_one_batch_ends_its_own_requests(
 
     monkeypatch.setattr(Batch, "run_token", broken)
     asking.finish()
-    assert isinstance(bad[-1], Failed) and bad[-1].status == 500 and "no memory" not in bad[-1].message
+    assert (
+        isinstance(bad[-1], Failed) and bad[-1].status == 500 and "no memory" not in bad[-1].message
+    )
     assert isinstance(good[-1], Ended) and good[-1].tokens == 20
 
 

@@ -34,7 +34,9 @@ def test_pieces_are_the_text(text: str, cut: int) -> None:
     ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
     whole = decode(tokenizer, ids)
     before = decode(tokenizer, ids[:cut])
-    if before.endswith(BROKEN):  # the prompt ends inside a character: only what begins after it counts
+    if before.endswith(
+        BROKEN
+    ):  # the prompt ends inside a character: only what begins after it counts
         return
     assert "".join(pieces(tokenizer, ids[:cut], ids[cut:])) == whole[len(before) :]
 
