@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 import typer
 
 from ultraedit.cli.common import DeviceOption, JsonOption, TrustOption
-from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, command_line, print_change
+from ultraedit.cli.workspaces import (
+    BaseOption,
+    ServerOption,
+    WorkspaceArgument,
+    command_line,
+    print_change,
+)
 from ultraedit.errors import ConfigError
 
 
@@ -28,6 +34,7 @@ def undo(
             "(instant, approximate).",
         ),
     ] = "replay",
+    server: ServerOption = None,
     base: BaseOption = None,
     device: DeviceOption = "cpu",
     trust_remote_code: TrustOption = False,
@@ -41,6 +48,11 @@ def undo(
         raise ConfigError(
             f"both --last {last} and --edit {edit} are given; undo the last edits or take one out."
         )
+    if server is not None:
+        from ultraedit.cli import at_server
+
+        at_server.undo(workspace, server, last, edit, by, base, json_output)
+        return
     from ultraedit.workspace import changes
     from ultraedit.workspace.workspace import Workspace
 

@@ -27,6 +27,19 @@ from ultraedit.serving.service import Service
 MOST_ERRORS = 10
 """What is wrong with a body is told up to here: the answer stays small whatever was sent."""
 
+NOT_SERVED = {
+    "best_of",
+    "frequency_penalty",
+    "logit_bias",
+    "modalities[0]",
+    "presence_penalty",
+    "response_format.type",
+    "suffix",
+    "tool_choice",
+    "tools",
+}
+"""OpenAI's fields of which only the value that changes nothing is taken."""
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -167,13 +180,12 @@ def _invalid(path: str, error: RequestValidationError) -> Refusal:
     listed: list[str] = []
     params: list[str] = []
     for one in found[:MOST_ERRORS]:
-        where = [
-            str(part) for part in one["loc"] if part not in ("body", "query", "path", "header")
-        ]
+        # the first says where in the request: body, query, path or header
+        where = [str(part) for part in one["loc"][1:]]
         # the branches of a union are not fields: they name types
         fields = [part for part in where if part.isidentifier() or part.isdigit()]
         name = _field(fields)[:100]
-        if one["type"] == "extra_forbidden":
+        if one["type"] == "extra_forbidden" or name in NOT_SERVED:
             sentence = f"{name}: this server does not serve it; leave it out"
         elif one["type"] == "json_invalid":
             name, sentence = "", "the body is not JSON"

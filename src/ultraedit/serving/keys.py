@@ -75,7 +75,8 @@ class Keys:
                     f"{READ_KEY} for those who only ask), give --keys FILE, or serve on 127.0.0.1."
                 )
             printed = {"read": secrets.token_urlsafe(24), "admin": secrets.token_urlsafe(24)}
-            found = [("reader", "read", printed["read"]), ("admin", "admin", printed["admin"])]
+            made: list[tuple[str, Level]] = [("reader", "read"), ("admin", "admin")]
+            found = [(name, level, printed[level]) for name, level in made]
         return cls(
             tuple((_digest(key), Caller(name, level)) for name, level, key in found), printed
         )

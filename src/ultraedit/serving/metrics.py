@@ -14,33 +14,33 @@ class Metrics:
     def __init__(self, service: Service) -> None:
         self.registry = CollectorRegistry()
         self._service = service
-        made = {"registry": self.registry}
+        own = self.registry
         self.requests = Counter(
-            "ultraedit_http_requests", "Requests by status.", ["status"], **made
+            "ultraedit_http_requests", "Requests by status.", ["status"], registry=own
         )
-        self._turns = Counter("ultraedit_turns", "Changes by outcome.", ["outcome"], **made)
-        self._edits = Counter("ultraedit_edits", "Facts written.", **made)
+        self._turns = Counter("ultraedit_turns", "Changes by outcome.", ["outcome"], registry=own)
+        self._edits = Counter("ultraedit_edits", "Facts written.", registry=own)
         self._seconds = Histogram(
             "ultraedit_turn_seconds",
             "How long a turn took.",
             buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300),
-            **made,
+            registry=own,
         )
         self.first_token = Histogram(
             "ultraedit_ttft_seconds",
             "From a request's arrival to its first token.",
             buckets=(0.03, 0.1, 0.3, 1, 3, 10, 30),
-            **made,
+            registry=own,
         )
-        self.tokens = Counter("ultraedit_tokens", "Tokens by kind.", ["kind"], **made)
-        self._queue = Gauge("ultraedit_edit_queue", "Changes that wait.", **made)
-        self._waiting = Gauge("ultraedit_requests_waiting", "Requests that wait.", **made)
+        self.tokens = Counter("ultraedit_tokens", "Tokens by kind.", ["kind"], registry=own)
+        self._queue = Gauge("ultraedit_edit_queue", "Changes that wait.", registry=own)
+        self._waiting = Gauge("ultraedit_requests_waiting", "Requests that wait.", registry=own)
         self._running = Gauge(
-            "ultraedit_requests_running", "Requests being answered.", ["version"], **made
+            "ultraedit_requests_running", "Requests being answered.", ["version"], registry=own
         )
-        self._head = Gauge("ultraedit_head_turn", "The turn the model stands at.", **made)
-        self._health = Gauge("ultraedit_health", "The last reading.", ["probe"], **made)
-        self._versions = Gauge("ultraedit_live_versions", "Versions in memory.", **made)
+        self._head = Gauge("ultraedit_head_turn", "The turn the model stands at.", registry=own)
+        self._health = Gauge("ultraedit_health", "The last reading.", ["probe"], registry=own)
+        self._versions = Gauge("ultraedit_live_versions", "Versions in memory.", registry=own)
         service.bulletin.listen(self._hear, None)
 
     def _hear(self, news: News | None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -49,7 +48,7 @@ class RowsLayer(DynamicLayer):
     def get_seq_length(self) -> int:
         return self._length
 
-    def select(self, rows: Tensor, first: int) -> None:
+    def select(self, rows: list[int], first: int) -> None:
         """Keep some rows, without their first columns, which are padding to all of them."""
         filled = self._filled()
         if filled is not None:
@@ -94,10 +93,8 @@ class RowsCache(Cache):
 
     def select(self, rows: Sequence[int], first: int) -> None:
         """Keep some rows, without the first columns."""
-        device = next((layer.keys.device for layer in self._rows if layer.is_initialized), None)
-        index = torch.tensor(list(rows), dtype=torch.long, device=device)
         for layer in self._rows:
-            layer.select(index, first)
+            layer.select(list(rows), first)
 
     def join(self, other: RowsCache) -> None:
         """Take in the rows of another cache, below these."""

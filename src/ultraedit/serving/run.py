@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from ultraedit.errors import ConfigError
 from ultraedit.serving.service import Service
 
-GRACE = 5
+GRACE = 25
 """Seconds that connections have to take their last bytes when the server stops."""
 TURN_GRACE = 600.0
 """Seconds that a running turn has to come to its end then; it cannot be left half."""

@@ -185,10 +185,8 @@ class Service:
             rows=self.limits.rows,
             waiting=self.limits.waiting,
         )
-        embedding = editor.model.get_input_embeddings().weight
-        self._prompts = Prompts(
-            editor.tokenizer, editor.form, editor.context, int(embedding.shape[0])
-        )
+        vocabulary = int(editor.model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
+        self._prompts = Prompts(editor.tokenizer, editor.form, editor.context, vocabulary)
 
     def _answer(self, engine: Engine, versions: Versions) -> None:
         while not self._stopping:
