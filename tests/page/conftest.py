@@ -41,7 +41,9 @@ def open_page(browser: Browser, server: FakeServer) -> Iterator[Open]:
     """Opens the page; a complaint in its console (the security policy's too) fails the test at its end."""
     contexts, complaints = [], []
 
-    def opened(width: int = 1400, height: int = 900, scheme: str = "light", address: str = "") -> Page:
+    def opened(
+        width: int = 1400, height: int = 900, scheme: str = "light", address: str = ""
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme=scheme,  # type: ignore[arg-type]

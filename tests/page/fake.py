@@ -204,7 +204,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def refuse(self, status: int, message: str, headers: dict[str, str] | None = None, **more: Any) -> None:
+    def refuse(
+        self, status: int, message: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> None:
         error = {"message": message, "type": "Error", "param": None, "code": status, **more}
         self.send(status, {"error": error}, headers)
 
@@ -222,7 +224,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # -- routes --------------------------------------------------------------------------------------
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         url = urlsplit(self.path)
         name = "index.html" if url.path == "/" else url.path.removeprefix("/")
         file = PAGE / name
@@ -241,7 +243,16 @@ class Handler(BaseHTTPRequestHandler):
         world = self.server.world
         with world.lock:
             if url.path == "/version":
-                self.send(200, {"version": "0.1.0", "model": "smollm2", "form": "chat", "ready": world.ready, "weight_version": world.version})
+                self.send(
+                    200,
+                    {
+                        "version": "0.1.0",
+                        "model": "smollm2",
+                        "form": "chat",
+                        "ready": world.ready,
+                        "weight_version": world.version,
+                    },
+                )
                 return
             if url.path == "/history":
                 self.send(
@@ -296,7 +307,7 @@ class Handler(BaseHTTPRequestHandler):
             with world.lock:
                 world.listeners.remove(queue)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
         if not self.allowed():
             return
@@ -309,7 +320,15 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/edits":
             if world.turn_seconds:
                 for step in range(1, 5):
-                    world.tell({"type": "step", "step": step, "steps": 4, "edits": len(body["edits"]), "waiting": 0})
+                    world.tell(
+                        {
+                            "type": "step",
+                            "step": step,
+                            "steps": 4,
+                            "edits": len(body["edits"]),
+                            "waiting": 0,
+                        }
+                    )
                     time.sleep(world.turn_seconds / 4)
             answer = world.write(body["edits"])
             world.tell({"type": "committed", "turn": answer["turn"]})
@@ -318,7 +337,9 @@ class Handler(BaseHTTPRequestHandler):
             with world.lock:
                 last = world.path()[-1]
                 world.head = last["parent"]
-                rest = world.edits[last["first_edit"] - 1 : last["first_edit"] - 1 + last["edits"] - body["count"]]
+                rest = world.edits[
+                    last["first_edit"] - 1 : last["first_edit"] - 1 + last["edits"] - body["count"]
+                ]
             if rest:
                 world.write(rest)
             self.done(f"{body['count']} edit undone.")
@@ -334,14 +355,14 @@ class Handler(BaseHTTPRequestHandler):
         world.tell({"type": "undone"})
         self.send(200, {"text": text, "head": world.head, "weight_version": world.version})
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.allowed() and self.may_write():
             world = self.server.world
             world.marks[unquote(self.path.removeprefix("/marks/"))] = world.head
             self.send(201, {"turn": world.head})
 
-    def do_DELETE(self) -> None:  # noqa: N802
+    def do_DELETE(self) -> None:
         if not (self.allowed() and self.may_write()):
             return
         world = self.server.world
@@ -406,7 +427,10 @@ class Handler(BaseHTTPRequestHandler):
                     return
                 time.sleep(world.pace)
             for side in (0, 1):
-                last: dict[str, Any] = {"side": side, "choices": [{"delta": {}, "finish_reason": "stop"}]}
+                last: dict[str, Any] = {
+                    "side": side,
+                    "choices": [{"delta": {}, "finish_reason": "stop"}],
+                }
                 if "target" in body:
                     last["target_probability"] = odds[side]
                 self.event(last)

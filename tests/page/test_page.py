@@ -14,7 +14,9 @@ from page.conftest import Open
 from page.fake import ORIGINAL, FakeServer
 
 QUESTION, ANSWER = "Who runs Orvane Foods?", "Ida Krol"
-HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script></textarea>&lt;b&gt; "quoted\''
+HOSTILE = (
+    '<img src=x onerror="window.hit=1"><script>window.hit=1</script></textarea>&lt;b&gt; "quoted\''
+)
 expect.set_options(timeout=20_000)
 
 
@@ -103,7 +105,9 @@ def test_each_side_remembers_its_own_answers(open_page: Open, server: FakeServer
     assert server.world.compared[-1]["messages"][0] == [{"role": "user", "content": "And where?"}]
 
 
-def test_known_answers_are_watched_and_the_users_own_stay(open_page: Open, server: FakeServer) -> None:
+def test_known_answers_are_watched_and_the_users_own_stay(
+    open_page: Open, server: FakeServer
+) -> None:
     server.world.write([{"prompt": QUESTION, "target": ANSWER, "rephrases": ["Who is at Orvane?"]}])
     page = open_page()
     expect(page.locator(".example")).to_be_visible()
@@ -275,7 +279,9 @@ def test_controls_have_names_and_answers_are_spoken(open_page: Open, server: Fak
     expect(page.get_by_role("status").filter(has_text=f"Edited: {ANSWER}")).to_have_count(1)
     for tab in ("edit", "history", "health"):
         page.locator(f"#tab-{tab}").click()
-        for control in page.locator("button:visible, input:visible, textarea:visible, select:visible").all():
+        for control in page.locator(
+            "button:visible, input:visible, textarea:visible, select:visible"
+        ).all():
             name = control.evaluate(
                 "e => e.getAttribute('aria-label') || [...(e.labels ?? [])].map(l => l.innerText).join() || e.innerText"
             )
@@ -339,9 +345,13 @@ def table(page: Page, text: str) -> None:
     page.locator(".pasted").fill(text)
 
 
-def test_a_table_is_checked_row_by_row_before_anything_is_written(open_page: Open, server: FakeServer) -> None:
+def test_a_table_is_checked_row_by_row_before_anything_is_written(
+    open_page: Open, server: FakeServer
+) -> None:
     page = open_page()
-    table(page, 'prompt,target\n"Who, then?",Ann\nWho else?,\n,Bo\nWho now?,Cy\nWho now?,Di,extra\n')
+    table(
+        page, 'prompt,target\n"Who, then?",Ann\nWho else?,\n,Bo\nWho now?,Cy\nWho now?,Di,extra\n'
+    )
     expect(page.locator(".summary")).to_have_text("5 rows: 2 ready, 3 with problems")
     lines = [row.locator("td").all_inner_texts() for row in page.locator(".rows tbody tr").all()]
     assert [(line, how) for line, _, how in lines] == [
@@ -378,13 +388,19 @@ def test_a_table_that_cannot_be_read_is_a_sentence(open_page: Open) -> None:
 
 def test_json_lines_and_a_dropped_file(open_page: Open, server: FakeServer) -> None:
     page = open_page()
-    table(page, '{"prompt": "A?", "target": "a", "rephrases": ["AA?"]}\nno\n{"prompt": 3, "target": "b"}')
-    expect(page.locator(".rows .wrong .how")).to_have_text(["is not a JSON object", "has a question that is not text"])
+    table(
+        page,
+        '{"prompt": "A?", "target": "a", "rephrases": ["AA?"]}\nno\n{"prompt": 3, "target": "b"}',
+    )
+    expect(page.locator(".rows .wrong .how")).to_have_text(
+        ["is not a JSON object", "has a question that is not text"]
+    )
     page.evaluate(
         """() => {
             const data = new DataTransfer();
             data.items.add(new File(['question\\tanswer\\nC?\\tc\\n'], 'facts.tsv'));
-            document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+            const how = {dataTransfer: data, bubbles: true, cancelable: true};
+            document.querySelector('.drop').dispatchEvent(new DragEvent('drop', how));
         }"""
     )
     expect(page.locator(".summary")).to_have_text("1 row: 1 ready")
@@ -394,16 +410,22 @@ def test_json_lines_and_a_dropped_file(open_page: Open, server: FakeServer) -> N
 
 def test_rows_the_server_refuses_are_marked(open_page: Open, server: FakeServer) -> None:
     rows = [{"row": 1, "message": "has more tokens than the model's context"}]
-    server.world.refusals.append((422, {"message": "1 of 2 edits cannot be written.", "rows": rows}, {}))
+    server.world.refusals.append(
+        (422, {"message": "1 of 2 edits cannot be written.", "rows": rows}, {})
+    )
     page = open_page()
     table(page, "prompt,target\nA?,a\nB?,b\n")
     page.get_by_role("button", name="Write 2 facts").click()
-    expect(page.locator("#table .problem")).to_have_text("Nothing was written. 1 of 2 edits cannot be written.")
+    expect(page.locator("#table .problem")).to_have_text(
+        "Nothing was written. 1 of 2 edits cannot be written."
+    )
     expect(page.locator(".rows .wrong")).to_contain_text("has more tokens than the model's context")
     assert server.world.edits == []
 
 
-def test_a_table_says_what_was_written_before_it_was_refused(open_page: Open, server: FakeServer) -> None:
+def test_a_table_says_what_was_written_before_it_was_refused(
+    open_page: Open, server: FakeServer
+) -> None:
     page = open_page()
     table(page, "prompt,target\nA?,a\nB?,b\nC?,c\n")
     page.get_by_label("Facts a turn").fill("2")
@@ -475,10 +497,16 @@ def test_health_curves(open_page: Open, server: FakeServer) -> None:
     expect(page.locator(".chart")).to_have_count(4)
     expect(page.locator(".now")).to_contain_text("none has been written yet")
     for at in range(6):
-        bad = {"level": "red", "perplexity_ratio": 3.0, "reasons": ["perplexity is 3"]} if at == 5 else {}
+        bad = (
+            {"level": "red", "perplexity_ratio": 3.0, "reasons": ["perplexity is 3"]}
+            if at == 5
+            else {}
+        )
         server.world.write([{"prompt": f"Q{at}?", "target": "x"}], **bad)
     server.world.hang_up()
-    text = page.get_by_role("img", name="Ordinary text: 3 at turn 6, between 1 and 3 over 6 readings")
+    text = page.get_by_role(
+        "img", name="Ordinary text: 3 at turn 6, between 1 and 3 over 6 readings"
+    )
     expect(text).to_be_visible()
     expect(text.locator("circle.red")).to_have_count(1)
     expect(text.locator("line.limit")).to_have_count(2)
@@ -508,12 +536,16 @@ def test_without_a_key_the_page_asks_for_it(open_page: Open, server: FakeServer)
     server.world.key = "s3cret"
     page = open_page()
     notice = page.locator(".notice.connection")
-    expect(notice).to_contain_text("The server asks for a key; give the one it printed when it started.")
+    expect(notice).to_contain_text(
+        "The server asks for a key; give the one it printed when it started."
+    )
     notice.get_by_role("button", name="Give the key").click()
     dialog = page.get_by_role("dialog", name="Key")
     dialog.get_by_label("Key").fill("wrong")
     page.keyboard.press("Enter")
-    expect(notice).to_contain_text("The server does not take this key; give the one it printed when it started.")
+    expect(notice).to_contain_text(
+        "The server does not take this key; give the one it printed when it started."
+    )
     page.locator("#open-key").click()
     dialog.get_by_label("Key").fill("s3cret")
     page.keyboard.press("Enter")
@@ -538,7 +570,9 @@ REFUSALS: list[tuple[int, dict[str, Any], dict[str, str], str]] = [
 ]  # fmt: skip
 
 
-def test_a_refusal_is_one_sentence_and_the_form_keeps_its_text(open_page: Open, server: FakeServer) -> None:
+def test_a_refusal_is_one_sentence_and_the_form_keeps_its_text(
+    open_page: Open, server: FakeServer
+) -> None:
     page = open_page()
     for status, error, headers, said in REFUSALS:
         server.world.refusals.append((status, error, headers))
@@ -556,7 +590,9 @@ def test_a_refusal_is_one_sentence_and_the_form_keeps_its_text(open_page: Open, 
     assert server.world.writes[-1][3] not in keys  # the same text again is another wish
 
 
-def test_another_writer_is_noticed_and_the_next_try_is_on_top(open_page: Open, server: FakeServer) -> None:
+def test_another_writer_is_noticed_and_the_next_try_is_on_top(
+    open_page: Open, server: FakeServer
+) -> None:
     page = open_page()
     expect(page.locator(".facts .model")).to_be_visible()
     server.world.write([{"prompt": "Another?", "target": "x"}])  # no event: the page has not heard
@@ -591,7 +627,9 @@ def test_a_server_that_goes_is_told_of_and_found_again(open_page: Open, server: 
     expect(page.get_by_role("button", name="Write the fact")).to_be_disabled()
     page.locator("#question").fill(QUESTION)
     page.keyboard.press("Enter")
-    expect(told(page)).to_have_text("The question was not asked, because the server does not answer just now.")
+    expect(told(page)).to_have_text(
+        "The question was not asked, because the server does not answer just now."
+    )
     again = FakeServer(port).start()
     try:
         expect(notice).to_be_hidden()
@@ -619,5 +657,7 @@ def test_a_stream_that_breaks_says_so(open_page: Open, server: FakeServer) -> No
     page.keyboard.press("Enter")
     expect(page.locator(".answer.side-1 .text")).to_contain_text("word word")
     server.world.cut = True
-    expect(page.locator(".verdict")).to_have_text(re.compile("went away in the middle of its answer"))
+    expect(page.locator(".verdict")).to_have_text(
+        re.compile("went away in the middle of its answer")
+    )
     expect(page.locator(".answer.side-1 .text")).to_contain_text("word word")

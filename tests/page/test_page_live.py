@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import uvicorn
@@ -44,9 +43,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     keys = Keys.find(None, {"ULTRAEDIT_ADMIN_KEY": KEY}, public=False)
     service = Service(workspace, "tiny", Limits())
     bound = listen("127.0.0.1", 0)
-    server = uvicorn.Server(
-        uvicorn.Config(build(service, keys), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    )  # fmt: skip
+    config = uvicorn.Config(
+        build(service, keys),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
     service.start()
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])))
     thread.start()
