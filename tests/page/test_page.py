@@ -454,7 +454,7 @@ def test_history_takes_out_marks_and_rolls_back(open_page: Open, server: FakeSer
     expect(dialog).to_contain_text("Everything after it (1 edit) is written again")
     dialog.get_by_label("At once").check()
     dialog.get_by_role("button", name="Take it out").click()
-    expect(told(page)).to_have_text("edit #2 was taken out (subtract).")
+    expect(told(page)).to_have_text("Edit #2 was taken out (subtract).")
     expect(page.locator(".edit.removed .prompt")).to_have_text("Who is 1?")
 
     page.get_by_label("Name of the mark").fill("base")
@@ -561,7 +561,7 @@ REFUSALS: list[tuple[int, dict[str, Any], dict[str, str], str]] = [
         "Somebody else changed the model in the meantime, and nothing was written; what you see now is up to date, "
         "so try again.",
     ),
-    (409, {"message": "turn 1 made the model ill."}, {}, "turn 1 made the model ill."),
+    (409, {"message": "turn 1 made the model ill."}, {}, "Turn 1 made the model ill."),
     (429, {}, {"Retry-After": "3"}, "The server has as much to do as it takes on; try again in 3 s."),
     (403, {}, {}, "This key may ask but not write; press Key and give the admin’s."),
     (422, {"message": "m", "rows": [{"row": 0, "message": "The answer is empty."}]}, {}, "The answer is empty."),

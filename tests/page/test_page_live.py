@@ -118,7 +118,7 @@ def test_tables_marks_and_history_on_the_real_server(open_page: Open, address: s
     number = page.locator(".edit .number").nth(1).inner_text().removeprefix("#")
     page.get_by_role("button", name=f"Take out edit {number}").click()
     page.get_by_role("button", name="Take it out").click()
-    expect(told.last).to_contain_text(f"edit #{number} was taken out")
+    expect(told.last).to_contain_text(f"Edit #{number} was taken out")
     page.get_by_role("button", name="Roll back to the mark checked").click()
     page.get_by_role("button", name="Roll back", exact=True).last.click()
     expect(page.locator(".facts .version")).to_have_text(newest.lower())

@@ -2,7 +2,7 @@
 import { say } from "./dom.js";
 import { confirm } from "./dialogs.js";
 import { notice } from "./notices.js";
-import { count } from "./numbers.js";
+import { count, sentence } from "./numbers.js";
 import { Refused, change } from "./server.js";
 import { path, refresh, state } from "./state.js";
 
@@ -10,8 +10,7 @@ async function run(method, address, body, done) {
   try {
     const answer = await change(method, address, state.version, body);
     await refresh();
-    const sentence = answer.text ?? done;
-    notice(sentence, "good");
+    notice(sentence(answer.text ?? done), "good");
     return true;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;

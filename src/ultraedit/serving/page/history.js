@@ -156,8 +156,8 @@ function editLine(edit) {
     h("div", { class: "how" },
       shift(edit.probability_before, edit.probability_after, edit.target),
       current ? "" : h("span", { class: "tag" }, words),
-      h("span", { class: "spring" }),
-      act(`ask-${edit.edit}`, "Ask", () => { showAsk(); askQuestion(edit.prompt, edit.target); }, { class: "quiet", "aria-label": `Ask both models: ${edit.prompt}` }),
-      edit.status === "undone" || edit.status === "removed" ? "" : act(`out-${edit.edit}`, "Take out", () => undoOne(edit), { class: "quiet", "aria-label": `Take out edit ${edit.edit}` })),
+      h("span", { class: "deeds" },
+        act(`ask-${edit.edit}`, "Ask", () => { showAsk(); askQuestion(edit.prompt, edit.target); }, { class: "quiet", "aria-label": `Ask both models: ${edit.prompt}` }),
+        edit.status === "undone" || edit.status === "removed" ? "" : act(`out-${edit.edit}`, "Take out", () => undoOne(edit), { class: "quiet", "aria-label": `Take out edit ${edit.edit}` }))),
   );
 }

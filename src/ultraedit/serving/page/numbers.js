@@ -29,6 +29,9 @@ export function time(iso) {
   return `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${hour}`;
 }
 
+/** A sentence of the server's, with a capital. */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** "t5-3fa9c1d2e4b7" is read as "turn 5"; the base as "base". */
 export function turnOf(version) {
   const found = /^t(\d+)-/.exec(version ?? "");

@@ -1,4 +1,5 @@
 // Talks to the server: the key, requests, refusals as sentences.  The only file that knows addresses and statuses.
+import { sentence } from "./numbers.js";
 import { events } from "./sse.js";
 
 const KEY = "ultraedit-key";
@@ -62,12 +63,12 @@ async function refusal(response) {
   } catch {
     // not JSON: a proxy's page; the status says enough
   }
-  const said = typeof error.message === "string" ? error.message : "";
+  const said = typeof error.message === "string" ? sentence(error.message) : "";
   const wait = Number(response.headers.get("Retry-After")) || 0;
-  return new Refused(sentence(response.status, said, wait), response.status, error, wait);
+  return new Refused(words(response.status, said, wait), response.status, error, wait);
 }
 
-function sentence(status, said, wait) {
+function words(status, said, wait) {
   if (status === 401)
     return hasKey()
       ? "The server does not take this key; give the one it printed when it started."
@@ -110,7 +111,7 @@ export async function* stream(method, path, { body, signal } = {}) {
   for await (const { event, data } of received(response)) {
     if (data === "[DONE]") return;
     const found = JSON.parse(data);
-    if (found.error && found.side === undefined) throw new Refused(found.error.message, found.error.code, found.error);
+    if (found.error && found.side === undefined) throw new Refused(sentence(found.error.message), found.error.code, found.error);
     yield { ...found, type: found.type ?? event };
   }
 }
@@ -134,7 +135,7 @@ export async function askBoth(asked, { target, most, signal }, each) {
       version: found.weight_version,
       probability: found.target_probability,
       done,
-      problem: found.error?.message,
+      problem: found.error && sentence(found.error.message),
     });
   }
   if (left.size) throw new Refused(`The server at ${location.host} went away in the middle of its answer.`, 0);
