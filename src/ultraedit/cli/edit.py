@@ -127,7 +127,7 @@ def edit(
 
             refuse_fixed(model, {"again": again, "base": base})
             if file is not None:
-                at_server.edit_file(model, server, file, turn, with_rephrases, json_output)
+                at_server.edit_file(model, server, file, turn_size, with_rephrases, json_output)
             else:
                 fact = {"prompt": prompt, "target": target, "rephrases": rephrase or []}
                 at_server.edit_one(model, server, fact, json_output)
