@@ -29,8 +29,8 @@ SURFACE = {
     f"--ability-limit --require {MODEL} {COMMON}",
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",
-    "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again --server "
-    f"--base --preset --modules --form --step --steps --end-token --micro-batch {MODEL} {COMMON}",
+    "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "
+    f"--server --base --preset --modules --form --step --steps --end-token --micro-batch {MODEL} {COMMON}",
     "init": "WORKSPACE --model --preset --modules --form --step --steps --end-token --horizon --micro-batch "
     f"--undo-window --policy {MODEL} {COMMON}",
     "log": "WORKSPACE --limit --json",
