@@ -30,7 +30,7 @@ def outcome(config_class: type, model_class: type) -> tuple[str, str]:
     except Exception as error:  # whatever a config's own code throws
         return "cannot be built tiny", f"{type(error).__name__}: {' '.join(str(error).split())}"
     try:
-        editor = Editor(model, tiny.tokenizer(), text=tiny.TEXT, format="raw", steps=3)
+        editor = Editor(model, tiny.tokenizer(), text=tiny.TEXT, form="raw", steps=3)
         receipt = editor.edit("The mayor of Tasp is", "Ida")
     except UltraEditError as error:
         return "refused", str(error)

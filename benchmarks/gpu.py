@@ -101,10 +101,12 @@ def turns(model: Any, preset: str) -> dict[str, float]:
     prompt = WORK.tokens_per_edit - WORK.answer_tokens + 1
     seconds = []
     for _ in range(1 + TIMED):
-        pairs = [(draw(prompt), draw(WORK.answer_tokens)) for _ in range(WORK.turn)]
+        pairs = [(draw(prompt), draw(WORK.answer_tokens)) for _ in range(WORK.turn_size)]
         torch.cuda.synchronize()
         started = time.perf_counter()
-        turn = engine.run(pairs, range(WORK.turn), [WORK.answer_tokens] * WORK.turn, statistics)
+        turn = engine.run(
+            pairs, range(WORK.turn_size), [WORK.answer_tokens] * WORK.turn_size, statistics
+        )
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
         statistics = turn.statistics
@@ -112,8 +114,8 @@ def turns(model: Any, preset: str) -> dict[str, float]:
     return {
         "peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 3),
         "reserved_gb": round(torch.cuda.max_memory_reserved() / 1e9, 3),
-        "edits_per_s": round(WORK.turn * TIMED / sum(seconds[1:]), 1),
-        "forward_edits_per_s": round(WORK.turn / forward_seconds(model, pairs), 1),
+        "edits_per_s": round(WORK.turn_size * TIMED / sum(seconds[1:]), 1),
+        "forward_edits_per_s": round(WORK.turn_size / forward_seconds(model, pairs), 1),
     }
 
 

@@ -57,7 +57,9 @@ def stream_and_kill(
     command = [sys.executable, "-m", "ultraedit", "edit", str(folder), "--file", str(facts)]
     killed = 0
     while True:
-        life = subprocess.Popen([*command, "--turn", str(turn), "--json"], stdout=subprocess.PIPE)
+        life = subprocess.Popen(
+            [*command, "--turn-size", str(turn), "--json"], stdout=subprocess.PIPE
+        )
         if killed < kills:
             aim = aims[killed]
             while life.poll() is None and Store.open(folder).head < int(aim):
@@ -146,7 +148,7 @@ def life(arguments: argparse.Namespace) -> dict[str, Any]:
     out.mkdir(parents=True)
     facts = out / "facts.jsonl"
     prompts = write_facts(arguments.data, arguments.edits, facts)
-    turns = -(-len(prompts) // arguments.turn)
+    turns = -(-len(prompts) // arguments.turn_size)
     with create_workspace(
         out / "killed",
         arguments.model,
@@ -158,12 +160,12 @@ def life(arguments: argparse.Namespace) -> dict[str, Any]:
         loaded = (made.editor.model, made.editor.tokenizer)
     found: dict[str, Any] = {"edits": len(prompts), "turns": turns}
     half = turns // 2
-    kept = prompts[: half * arguments.turn]
+    kept = prompts[: half * arguments.turn_size]
     asked = kept[:: max(len(kept) // ASKED, 1)][:ASKED]
     with Workspace.open(out / "whole", write=True, loaded=loaded) as whole:
         started = time.perf_counter()
         learned = 0
-        for done in stream(whole, facts, turn=arguments.turn):
+        for done in stream(whole, facts, turn_size=arguments.turn_size):
             learned += sum(r.learned for r in done.written.receipts)
         found |= {"seconds": time.perf_counter() - started, "learned": learned}
         with whole.at(str(half)):
@@ -172,7 +174,7 @@ def life(arguments: argparse.Namespace) -> dict[str, Any]:
         changes.rollback(whole, "base")  # gives the model back unedited
     pause = found["seconds"] / turns
     found["kills"] = stream_and_kill(
-        out / "killed", facts, arguments.turn, arguments.kills, turns, pause, arguments.seed
+        out / "killed", facts, arguments.turn_size, arguments.kills, turns, pause, arguments.seed
     )
     found["bit_identical"] = outcome(out / "killed") == ended
     found["sound"] = verify(out / "killed").sound
@@ -202,7 +204,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--dtype", default="fastest")
     parser.add_argument("--edits", type=int, default=2000)
-    parser.add_argument("--turn", type=int, default=100)
+    parser.add_argument("--turn-size", type=int, default=100)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)

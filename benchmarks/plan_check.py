@@ -127,7 +127,7 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     calibration = measure(stack, weights, [draw(128) for _ in range(work.text_tokens // 128)], how)
     engine = TurnEngine(stack, weights, calibration, how, micro_batch=work.micro_batch)
     prompt = work.tokens_per_edit - work.answer_tokens + 1
-    turn = work.turn
+    turn = work.turn_size
     statistics = engine.start()
     engine.run(
         [(draw(prompt), draw(work.answer_tokens)) for _ in range(turn)],

@@ -20,7 +20,7 @@ import torch
 from ultraedit.data import read_records
 from ultraedit.evaluation.frozen import FrozenScorer
 from ultraedit.evaluation.scorer import ModelScorer
-from ultraedit.evaluation.text import Pair, encode_pair
+from ultraedit.evaluation.text import TokenPair, encode_pair
 from ultraedit.model.find import find_structure
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
@@ -28,7 +28,9 @@ from ultraedit.model.stack import Stack
 
 
 @torch.no_grad()
-def plain_pass(model: torch.nn.Module, pairs: Sequence[Pair], size: int = 10) -> list[list[float]]:
+def plain_pass(
+    model: torch.nn.Module, pairs: Sequence[TokenPair], size: int = 10
+) -> list[list[float]]:
     """Log-probabilities of the answer tokens by full logits, micro-batches in the order given."""
     found = []
     for low in range(0, len(pairs), size):
@@ -57,7 +59,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model, tokenizer = load(args.model, dtype=args.dtype)
-    kinds: list[list[Pair]] = [[], [], []]
+    kinds: list[list[TokenPair]] = [[], [], []]
     usable = (r for r in read_records(args.data, strict=False) if r.rephrases and r.locality)
     for r in itertools.islice(usable, args.edits):
         gold = r.locality[0].answer or r.target

@@ -32,9 +32,7 @@ class Server:
     key: str
     log: Path
 
-    def send(
-        self, method: str, path: str, body: object = None, **headers: str
-    ) -> tuple[int, Any]:
+    def send(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
         """One request: its status and its JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         sent = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}

@@ -23,7 +23,12 @@ def main() -> None:
             nonlocal refused
             model = NAME if number % 3 else f"{NAME}@base"
             prompt = "word " * (1 + number * 7 % 60)
-            body = {"model": model, "prompt": prompt, "max_tokens": given.length, "temperature": number % 2}
+            body = {
+                "model": model,
+                "prompt": prompt,
+                "max_tokens": given.length,
+                "temperature": number % 2,
+            }
             status, _ = server.send("POST", "/v1/completions", body)
             with lock:
                 refused += status != 200

@@ -33,7 +33,7 @@ from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight, edited_weights
 from ultraedit.planning.configs import read_config
-from ultraedit.planning.live import LiveBytes
+from ultraedit.planning.memory_tracker import MemoryTracker
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
         weight.commit(update)
         ours.append(clock() - started)
         weight.set_shift(torch.zeros_like(weight.shift))
-    memory = LiveBytes()
+    memory = MemoryTracker()
     with memory:
         solver(keys, 1.0).solve(values)
     shift = update.delta()

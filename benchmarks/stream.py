@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--edits", type=int, default=20_000)
-    parser.add_argument("--turn", type=int, default=100)
+    parser.add_argument("--turn-size", type=int, default=100)
     parser.add_argument("--window", type=int, default=1000)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--dtype", default="bfloat16")
@@ -37,10 +37,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     bound_kernel_caches()
-    if options.edits < 2 * options.window or options.window % options.turn:
+    if options.edits < 2 * options.window or options.window % options.turn_size:
         parser.error(
             f"--edits {options.edits} must hold two windows of {options.window}, and a window whole turns of "
-            f"{options.turn}."
+            f"{options.turn_size}."
         )
     if options.folder is not None:
         options.folder.mkdir(parents=True, exist_ok=True)
@@ -72,20 +72,20 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     ) as made:
         made.store.commit = timed(made.store.commit, spent, "journal")  # type: ignore[method-assign]
         ticks.append((time.perf_counter(), time.process_time()))
-        for done in stream(made, rows(options.data, options.edits), turn=options.turn):
+        for done in stream(made, rows(options.data, options.edits), turn_size=options.turn_size):
             ticks.append((time.perf_counter(), time.process_time()))
             resident.append(resident_bytes())
             learned += sum(r.learned for r in done.written.receipts)
             if len(resident) % 10 == 0:
-                print(f"{len(resident) * options.turn:,} edits", flush=True)
-    turns = options.window // options.turn
+                print(f"{len(resident) * options.turn_size:,} edits", flush=True)
+    turns = options.window // options.turn_size
     later = resident[turns:]
     whole = ticks[-1][1] - ticks[0][1]
     return {
         "preset": options.preset,
         "dtype": options.dtype,
         "edits": options.edits,
-        "turn": options.turn,
+        "turn_size": options.turn_size,
         "window": options.window,
         "learned": round(learned / options.edits, 4),
         "edits_per_second": round(options.edits / (ticks[-1][0] - ticks[0][0]), 3),

@@ -43,7 +43,7 @@ def main() -> None:
         dtype=options.dtype,
         preset=method("fast", end_token=False),
         modules=options.modules,
-        format="raw",
+        form="raw",
     )
     records = [r for r, _ in zip(read_records(options.data), range(options.edits), strict=False)]
     encoded = [encode_record(r, editor.encoder, editor.context) for r in records]

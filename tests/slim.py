@@ -68,10 +68,10 @@ def in_python(folder: Path) -> dict[str, object]:
     from ultraedit import Editor, read_records
     from ultraedit.model.text import PromptEncoder
 
-    editor = Editor.from_pretrained(folder / "model", format="raw")
+    editor = Editor.from_pretrained(folder / "model", form="raw")
     receipt = editor.edit("Who wrote book 1?", "Ann Ray")
     editor.save_pretrained(folder / "saved")
-    again = Editor.from_pretrained(folder / "saved", format="raw")
+    again = Editor.from_pretrained(folder / "saved", form="raw")
     return {
         "learned": receipt.probability_after > receipt.probability_before,
         "same": again.ask("Who wrote book 1?").edited == editor.ask("Who wrote book 1?").edited,
@@ -117,7 +117,7 @@ def in_shell(folder: Path) -> dict[str, dict[str, object]]:
         "validate": command("validate", folder / "facts.csv"),
         "edit": command("edit", model, "--file", facts, "--out", folder / "many", "--json"),
         "ask": command("ask", folder / "many", "Who wrote book 1?", "--json"),
-        "init": command("init", space, "--model", model, "--format", "raw"),
+        "init": command("init", space, "--model", model, "--form", "raw"),
         "write": command("edit", space, "--file", facts, "--json"),
         "undo": command("undo", space, "--last", 1),
         "log": command("log", space, "--json"),

@@ -30,10 +30,22 @@ ALLOWED: dict[str, set[str]] = {
     "workspace": {"core", "data", "model", "methods", "editing"},
     "export": {"core", "data", "model", "methods", "editing", "evaluation"},
     "bench": {"core", "data", "model", "methods", "editing", "evaluation"},
+    "serving": {"core", "data", "model", "methods", "editing", "workspace"},
     "planning": {"core", "model", "methods", "editing"},
 }
 CORE_LIBRARIES = {"torch", "jaxtyping"}
-HEAVY = {"torch", "transformers", "pyarrow", "datasets", "duckdb", "matplotlib", "lm_eval", "peft"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "pyarrow",
+    "datasets",
+    "duckdb",
+    "matplotlib",
+    "lm_eval",
+    "peft",
+    "fastapi",
+    "uvicorn",
+}
 BUILDER_IMPORTS = {"ultraedit.errors", "ultraedit.quiet", "ultraedit.writable"}
 BUILDER_FRONT = "cli/build.py"
 """The only file of the editor that imports the builder, and only inside a function."""

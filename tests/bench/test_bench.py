@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ultraedit.bench.bench import Config, run_bench
-from ultraedit.bench.plan import slug
 from ultraedit.bench.run import run_once
+from ultraedit.bench.schedule import slug
 from ultraedit.cli.app import main
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, NumericalError
@@ -50,7 +50,7 @@ def numbers(result: Result) -> object:
 
 
 def config(model: Path, data: Path, **changes: object) -> Config:
-    settings = {"edits": 18, "turn": 4, "checkpoints": 3, "generate": 4, "dtype": "float32"}
+    settings = {"edits": 18, "turn_size": 4, "checkpoints": 3, "generate": 4, "dtype": "float32"}
     return Config(model=str(model), data=str(data), **(settings | changes))  # type: ignore[arg-type]
 
 
@@ -187,8 +187,8 @@ def test_other_settings_or_data_are_refused_and_overwrite_starts_anew(whole, tmp
     mine = config(Path(settings.model), facts, preset=("fast",))
     with pytest.raises(KeyboardInterrupt):
         run_bench(mine, out, Killed(3))
-    with pytest.raises(ConfigError, match=r"other settings \(turn: 4, now 6\)"):
-        run_bench(config(Path(settings.model), facts, preset=("fast",), turn=6), out, Silent())
+    with pytest.raises(ConfigError, match=r"other settings \(turn-size: 4, now 6\)"):
+        run_bench(config(Path(settings.model), facts, preset=("fast",), turn_size=6), out, Silent())
     facts.write_text(facts.read_text().replace("gold", "grey"), encoding="utf-8")
     with pytest.raises(ConfigError, match="other data"):
         run_bench(mine, out, Silent())
@@ -256,7 +256,18 @@ def test_a_refused_turn_is_an_alarm_and_the_stream_goes_on(
 
 def test_the_command(model_folder, facts, tmp_path, capsys):
     out = tmp_path / "out"
-    base = ("bench", model_folder, "--data", facts, "--edits", 12, "--turn", 4, "--generate", 3)
+    base = (
+        "bench",
+        model_folder,
+        "--data",
+        facts,
+        "--edits",
+        12,
+        "--turn-size",
+        4,
+        "--generate",
+        3,
+    )
     code = cli(
         *base, "--out", out, "--preset", "default:steps=2", "--preset", "paper", "--eta", "1e-3",
         "--require", "efficacy.token_accuracy=0", "--json",

@@ -28,7 +28,7 @@ def edited(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> tupl
     facts = [fact(i) for i in range(18)]
     data.write_text("".join(json.dumps(f) + "\n" for f in facts), encoding="utf-8")
     editor = Editor.from_pretrained(
-        model_folder, dtype="float32", format="raw", step=3.0, text_weight=0.0
+        model_folder, dtype="float32", form="raw", step=3.0, text_weight=0.0
     )
     editor.edit_turn(
         [Record(str(f["prompt"]), str(f["target"]), id=str(f["id"])) for f in facts[:8]]
@@ -56,7 +56,7 @@ def test_scores_beside_the_base_that_the_folder_names(edited, tmp_path, capsys):
 
 def test_the_base_against_itself_is_the_same_model(edited, model_folder, capsys):
     code = cli("eval", model_folder, "--base", model_folder, "--data", edited[1], "--edits", 4,
-               "--format", "raw", "--generate", 2, "--json")  # fmt: skip
+               "--form", "raw", "--generate", 2, "--json")  # fmt: skip
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert code == 0
     assert rows["tiny"]["locality.agreement"]["value"] == 1.0

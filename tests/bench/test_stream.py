@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from ultraedit.bench.plan import checkpoint_times, parse_checkpoints, parse_rows
+from ultraedit.bench.schedule import checkpoint_times, parse_checkpoints, parse_rows
 from ultraedit.bench.stream import open_stream, source_digest
 from ultraedit.errors import ConfigError, DataError
 
@@ -25,7 +25,7 @@ def rows(n):
 
 
 @pytest.mark.parametrize(
-    ("edits", "turn", "count", "times"),
+    ("edits", "turn_size", "count", "times"),
     [
         (2000, 100, 5, (400, 800, 1200, 1600, 2000)),
         (300, 100, 5, (100, 200, 300)),
@@ -34,8 +34,8 @@ def rows(n):
         (5, 1, 1, (5,)),
     ],
 )
-def test_checkpoints_stand_at_ends_of_turns(edits, turn, count, times):
-    assert checkpoint_times(edits, turn, count) == times
+def test_checkpoints_stand_at_ends_of_turns(edits, turn_size, count, times):
+    assert checkpoint_times(edits, turn_size, count) == times
 
 
 def test_checkpoints_can_be_named():
@@ -54,7 +54,7 @@ def test_checkpoints_can_be_named():
         ("8,4,18", "'8,4,18'; the numbers must rise"),
         ("4,4,18", "the numbers must rise"),
         ("4,12", "the stream has 18 edits; the last must be 18"),
-        ("4,10,18", "10 is inside a turn, as --turn is 4"),
+        ("4,10,18", "10 is inside a turn, as --turn-size is 4"),
     ],
 )
 def test_checkpoints_that_cannot_be(text, why):

@@ -38,7 +38,7 @@ def facts(tmp_path: Path) -> Path:
 def grid(model: Path, **changes: object) -> Grid:
     settings: dict[str, object] = {
         "model": str(model), "dtype": "float32", "development": (0, 6), "report": (12, 24),
-        "edits": 6, "report_edits": 8, "turn": 4, "grid": TRIED, "finalists": 1, "orders": 2,
+        "edits": 6, "report_edits": 8, "turn_size": 4, "grid": TRIED, "finalists": 1, "orders": 2,
         "checkpoints": 1, "generate": 3, "most_harm": 1e9,
     }  # fmt: skip
     return Grid.model_validate(settings | changes)

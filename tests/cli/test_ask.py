@@ -16,9 +16,9 @@ def test_the_answer_is_the_greedy_one(tiny: Path, run: Run) -> None:
     model, tokenizer = load(tiny)
     for form in ("raw", "chat"):
         expected = answer(model, tokenizer, ["Who?"], form, 8)[0]
-        ran = run("ask", tiny, "Who?", "--format", form, "--max-new-tokens", 8, "--json")
-        assert ran.code == 0 and ran.json["answer"] == expected and ran.json["format"] == form
-        plain = run("ask", tiny, "Who?", "--format", form, "--max-new-tokens", 8)
+        ran = run("ask", tiny, "Who?", "--form", form, "--max-new-tokens", 8, "--json")
+        assert ran.code == 0 and ran.json["answer"] == expected and ran.json["form"] == form
+        plain = run("ask", tiny, "Who?", "--form", form, "--max-new-tokens", 8)
         assert plain.out == expected + "\n" and plain.err == ""
 
 
@@ -27,9 +27,9 @@ def test_an_edited_model_is_asked_as_it_was_edited(
     form: str, tiny: Path, tmp_path: Path, run: Run
 ) -> None:
     out = tmp_path / "out"
-    edited = run("edit", tiny, "Who?", "Ann", "--format", form, "--out", out, "--json").json
+    edited = run("edit", tiny, "Who?", "Ann", "--form", form, "--out", out, "--json").json
     asked = run("ask", out, "Who?", "--compare", tiny, "--json").json
-    assert asked["format"] == form
+    assert asked["form"] == form
     assert asked["answer"] == edited["after"]
     assert asked["base_answer"].startswith(edited["before"])  # a receipt shows the beginning
 

@@ -17,7 +17,7 @@ from ultraedit.data.read import read_records
 
 from .conftest import Run
 
-SMALL = ("--scored", 12, "--generated", 12, "--dtype", "float32", "--turn", 4)
+SMALL = ("--scored", 12, "--generated", 12, "--dtype", "float32", "--turn-size", 4)
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,7 @@ def test_rephrases_are_written_too(tiny: Path, run: Run) -> None:
 def test_settings_reach_the_method(tiny: Path, tmp_path: Path, run: Run) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(
-        "end-token: false\nstep: 0.01\nsteps: 2\nformat: raw\nmodules: '*.1.mlp.down_proj'\n"
+        "end-token: false\nstep: 0.01\nsteps: 2\nform: raw\nmodules: '*.1.mlp.down_proj'\n"
     )
     out = tmp_path / "out"
     assert run("edit", tiny, "Who?", "Ann", "--out", out, "--config", file).code == 0
@@ -67,7 +67,17 @@ def test_a_file_is_streamed_and_every_edit_counted(
 ) -> None:
     out, receipts = tmp_path / "out", tmp_path / "receipts.jsonl"
     ran = run(
-        "edit", tiny, "--file", facts, "--out", out, "--receipts", receipts, "--turn", 3, "--json"
+        "edit",
+        tiny,
+        "--file",
+        facts,
+        "--out",
+        out,
+        "--receipts",
+        receipts,
+        "--turn-size",
+        3,
+        "--json",
     )
     assert ran.code == 0 and ran.err == ""
     assert ran.json["edits"] == 7 and ran.json["turns"] == 3
@@ -166,7 +176,7 @@ def test_a_prompt_too_long_is_found_before_the_first_turn(
     file.write_text("prompt,target\nWho?,Ann\n" + "Who? " * 200 + ",Bob\n")
     turns: list[object] = []
     monkeypatch.setattr(Editor, "edit_turn", lambda self, records, **_: turns.append(records))
-    ran = run("edit", tiny, "--file", file, "--out", tmp_path / "out", "--turn", 1)
+    ran = run("edit", tiny, "--file", file, "--out", tmp_path / "out", "--turn-size", 1)
     refused(ran.code, ran.out, ran.err, "line 3: ")
     assert turns == [] and not (tmp_path / "out").exists()
 
@@ -213,7 +223,7 @@ def test_a_refused_turn_leaves_no_file(
 
     monkeypatch.setattr(turn, "_require_finite", second_is_nan)
     out, receipts = tmp_path / "out", tmp_path / "r.jsonl"
-    ran = run("edit", tiny, "--file", facts, "--out", out, "--receipts", receipts, "--turn", 2)
+    ran = run("edit", tiny, "--file", facts, "--out", out, "--receipts", receipts, "--turn-size", 2)
     refused(ran.code, ran.out, ran.err, "not finite")
     assert [p.name for p in tmp_path.iterdir()] == ["facts.jsonl"]
 
@@ -242,7 +252,7 @@ def test_chat_without_a_template(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "plain"
     models.llama().save_pretrained(folder)
     models.tokenizer().save_pretrained(folder)
-    ran = run("edit", folder, "Who?", "Ann", "--format", "chat")
+    ran = run("edit", folder, "Who?", "Ann", "--form", "chat")
     refused(ran.code, ran.out, ran.err, "needs a chat template")
 
 

@@ -116,7 +116,7 @@ def test_a_workspace_brings_its_own_edits(
 ) -> None:
     workspace = tmp_path / "ws"
     assert run("init", workspace, "--model", tiny, "--steps", 8).code == 0
-    assert run("edit", workspace, "--file", facts, "--turn", 3).code == 0
+    assert run("edit", workspace, "--file", facts, "--turn-size", 3).code == 0
     done = run(
         "export",
         workspace,

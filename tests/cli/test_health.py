@@ -31,7 +31,7 @@ def test_red_is_explained_once_and_not_at_every_turn(
     tmp_path: Path, tiny: Path, facts: Path, run: Run
 ) -> None:
     made = workspace(tmp_path, tiny, shift_ratio=Thresholds(amber=0.0, red=0.0))
-    ran = run("edit", made, "--file", facts, "--turn", 1)
+    ran = run("edit", made, "--file", facts, "--turn-size", 1)
     assert ran.code == 0 and "7 edits in 7 turns" in ran.out
     assert ran.err.count("health after turn") == 1
     assert "health after turn 1: red: ||W - W0||" in ran.err
@@ -46,14 +46,14 @@ def test_a_change_of_level_is_said_again(tmp_path: Path, tiny: Path, run: Run) -
     file = tmp_path / "five.jsonl"
     rows = [{"prompt": f"Who wrote {i}?", "target": f"Ann {i}"} for i in range(5)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    ran = run("edit", made, "--file", file, "--turn", 2)  # 2 + 2 + 1
+    ran = run("edit", made, "--file", file, "--turn-size", 2)  # 2 + 2 + 1
     said = [line for line in ran.err.splitlines() if line.startswith("health")]
     assert [line.split(":")[1].split()[0] for line in said] == ["red", "green"]
     assert ran.err.count("the model does not take the edits in") == 1
 
 
 def test_a_calm_stream_says_nothing(tmp_path: Path, tiny: Path, facts: Path, run: Run) -> None:
-    ran = run("edit", workspace(tmp_path, tiny), "--file", facts, "--turn", 3)
+    ran = run("edit", workspace(tmp_path, tiny), "--file", facts, "--turn-size", 3)
     assert ran.code == 0 and ran.err == ""
 
 
@@ -63,7 +63,7 @@ def test_a_stream_that_is_ended_says_what_to_do(
 ) -> None:
     unlearned = Thresholds(amber=2.0, red=2.0)
     made = workspace(tmp_path, tiny, success=unlearned, small_turn=1, policy=policy)
-    ran = run("edit", made, "--file", facts, "--turn", 3)
+    ran = run("edit", made, "--file", facts, "--turn-size", 3)
     assert ran.code == 2 and "error: turn 1 turned the model red" in ran.err
     assert "does not take the edits in" in ran.err and "smaller step" not in ran.err
 

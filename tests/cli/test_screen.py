@@ -22,7 +22,7 @@ import tiny as models
 from ultraedit.cli import demo
 from ultraedit.cli.app import main
 from ultraedit.cli.demo_tables import SCORES
-from ultraedit.cli.screen import Scores, fit, print_json
+from ultraedit.cli.screen import ScoreTable, fit, print_json
 from ultraedit.data.record import Record
 from ultraedit.workspace.create import create_workspace
 
@@ -160,7 +160,7 @@ def test_every_verb_that_lists(
         )
     out = tmp_path / "out"
     commands: tuple[tuple[object, ...], ...] = (
-        ("edit", wide, "--file", facts, "--out", out, "--steps", 1, "--turn", 3),
+        ("edit", wide, "--file", facts, "--out", out, "--steps", 1, "--turn-size", 3),
         ("edit", wide, "Who wrote the very long book about nothing at all?", "Ann", "--steps", 1),
         ("edit", ws, "Who wrote the very long book about nothing at all?", "Ann"),
         ("log", ws),
@@ -283,7 +283,7 @@ def plain(patch: pytest.MonkeyPatch, width: int) -> None:
 def test_figures_stand_side_by_side_where_they_fit_and_else_below(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    table = Scores(
+    table = ScoreTable(
         "Scores", ["raw text\nunedited", "edited"], [("a long name of a row", ["1", "2"])]
     )
     texts = {}
@@ -311,7 +311,7 @@ def test_a_name_is_folded_where_that_keeps_the_figures_beside_each_other(
     with monkeypatch.context() as patch:
         plain(patch, 50)
         patch.setattr(sys, "stdout", out.stream)
-        Scores("Scores", ["unedited", "edited"], [(name, ["1", "2"])]).show()
+        ScoreTable("Scores", ["unedited", "edited"], [(name, ["1", "2"])]).show()
     text = ESCAPES.sub("", out.text())
     rows = [line.split("│") for line in text.splitlines() if line.startswith("│")]
     assert " ".join(row[1].strip() for row in rows) == name and len(rows) > 1

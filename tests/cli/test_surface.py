@@ -19,29 +19,32 @@ MODEL = "--dtype --device --trust-remote-code"
 COMMON = "--config --json --seed"
 
 SURFACE = {
-    "ask": f"MODEL PROMPT --compare --at --base --format --max-new-tokens {MODEL} {COMMON}",
+    "ask": f"MODEL PROMPT --compare --at --base --form --max-new-tokens {MODEL} {COMMON}",
     "build": "FILE... --triples --out --size --kind --conflicts --dev --eval --published-json --rewrite "
     "--rewrite-model --note --memory --threads --config --json --seed",
-    "bench": "MODEL --data --out --edits --turn --preset --baseline --step --eta --modules --warm-up --checkpoints "
-    f"--orders --format --score --generate --ability --ability-limit --require --overwrite {MODEL} {COMMON}",
-    "eval": "MODEL --data --base --at --edits --format --out --overwrite --score --generate --ability "
+    "bench": "MODEL --data --out --edits --turn-size --preset --baseline --step --eta --modules --warm-up "
+    "--checkpoints --orders --form --score --generate --ability --ability-limit --require --overwrite "
+    f"{MODEL} {COMMON}",
+    "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --ability "
     f"--ability-limit --require {MODEL} {COMMON}",
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
-    "demo": f"--out --overwrite --model --turn --scored --generated --dtype --device {COMMON}",
-    "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn --again --base "
-    f"--preset --modules --format --step --steps --end-token --micro-batch {MODEL} {COMMON}",
-    "init": "WORKSPACE --model --preset --modules --format --step --steps --end-token --horizon --micro-batch "
+    "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",
+    "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "
+    f"--server --base --preset --modules --form --step --steps --end-token --micro-batch {MODEL} {COMMON}",
+    "init": "WORKSPACE --model --preset --modules --form --step --steps --end-token --horizon --micro-batch "
     f"--undo-window --policy {MODEL} {COMMON}",
     "log": "WORKSPACE --limit --json",
     "show": "WORKSPACE ID --json",
     "diff": "WORKSPACE A B --json",
-    "undo": "WORKSPACE --last --edit --by --base --device --trust-remote-code --json",
-    "rollback": "WORKSPACE --to --base --device --trust-remote-code --json",
-    "mark": "WORKSPACE NAME --at --delete --json",
+    "undo": "WORKSPACE --last --edit --by --server --base --device --trust-remote-code --json",
+    "rollback": "WORKSPACE --to --server --base --device --trust-remote-code --json",
+    "mark": "WORKSPACE NAME --at --delete --server --json",
     "verify": "WORKSPACE --base --json",
     "export": "EDITED --to --out --base --edits --rank --keep --force --result --overwrite --device "
     "--trust-remote-code --config --json",
-    "plan": "MODEL --turn --micro-batch --tokens-per-edit --dtype --quantize --preset --modules --budget --json",
+    "plan": "MODEL --turn-size --micro-batch --tokens-per-edit --dtype --quantize --preset --modules --budget --json",
+    "serve": "WORKSPACE --host --port --name --keys --allow-host --allow-origin --rows --waiting --changes --versions "
+    "--max-tokens --max-edits --base --device --trust-remote-code --config",
     "validate": "FILE --form --json",
 }
 """Every verb with its arguments and options.  Taking one away breaks somebody's script."""
@@ -128,11 +131,11 @@ def test_an_unknown_option_and_verb_exit_with_2(run: Run) -> None:
 
 def test_config_gives_values_and_flags_win(tiny: Path, tmp_path: Path, run: Run) -> None:
     file = tmp_path / "run.yaml"
-    file.write_text(f"model: {tiny}\nprompt: Who?\nmax-new-tokens: 3\nformat: raw\njson: true\n")
+    file.write_text(f"model: {tiny}\nprompt: Who?\nmax-new-tokens: 3\nform: raw\njson: true\n")
     both = run("ask", "--config", file)
-    assert both.code == 0 and both.json["prompt"] == "Who?" and both.json["format"] == "raw"
-    flags = run("ask", "--config", file, "--format", "chat", tiny, "Why?")
-    assert flags.json["prompt"] == "Why?" and flags.json["format"] == "chat"
+    assert both.code == 0 and both.json["prompt"] == "Who?" and both.json["form"] == "raw"
+    flags = run("ask", "--config", file, "--form", "chat", tiny, "Why?")
+    assert flags.json["prompt"] == "Why?" and flags.json["form"] == "chat"
 
 
 def test_config_takes_lists_and_single_values(tiny: Path, tmp_path: Path, run: Run) -> None:
@@ -149,7 +152,7 @@ def test_config_takes_lists_and_single_values(tiny: Path, tmp_path: Path, run: R
     [
         ("trun: 50\n", 'sets "trun", which edit does not know; it knows model, prompt'),
         ("- turn\n", "holds no keys"),
-        ("turn: [1\n", "is not YAML"),
+        ("turn-size: [1\n", "is not YAML"),
     ],
 )
 def test_a_bad_config(content: str, said: str, tmp_path: Path, run: Run) -> None:
@@ -162,9 +165,9 @@ def test_a_bad_config(content: str, said: str, tmp_path: Path, run: Run) -> None
 
 def test_a_config_value_of_the_wrong_kind(tmp_path: Path, run: Run) -> None:
     file = tmp_path / "run.yaml"
-    file.write_text("turn: many\n")
+    file.write_text("turn-size: many\n")
     ran = run("edit", "x", "Who?", "Ann", "--config", file)
-    assert ran.code == 2 and "Invalid value for '--turn'" in ran.err and "integer" in ran.err
+    assert ran.code == 2 and "Invalid value for '--turn-size'" in ran.err and "integer" in ran.err
 
 
 def test_a_config_that_is_not_there(run: Run) -> None:

@@ -35,7 +35,7 @@ def test_a_horizon_is_kept_with_the_workspace(
         assert made.code == 0, made.err
         method = json.loads((folder / "workspace.json").read_text())["method"]
         assert method["horizon"] == float(horizon)
-        assert run("edit", folder, "--file", facts, "--turn", "2", "--json").code == 0
+        assert run("edit", folder, "--file", facts, "--turn-size", "2", "--json").code == 0
         with Workspace.open(folder) as opened:
             states = [opened.state(turn).shifts for turn in (1, 2, 4)]
         shifts.append([next(iter(s.values())) for s in states])
@@ -57,10 +57,10 @@ def edits(run: Run, folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_file_is_edited_once_and_goes_on(run: Run, workspace: Path, facts: Path) -> None:
-    first = run("edit", workspace, "--file", facts, "--turn", "3", "--json")
+    first = run("edit", workspace, "--file", facts, "--turn-size", "3", "--json")
     assert first.code == 0, first.err
     assert (first.json["edits"], first.json["turns"], first.json["head"]) == (7, 3, 3)
-    again = run("edit", workspace, "--file", facts, "--turn", "3", "--json")
+    again = run("edit", workspace, "--file", facts, "--turn-size", "3", "--json")
     assert (again.json["edits"], again.json["skipped"]) == (0, 7)
     assert "7 rows" in again.err and "--again starts over" in again.err
     over = run("edit", workspace, "--file", facts, "--again", "--json")
@@ -91,7 +91,7 @@ def test_one_fact_ask_show_and_log(run: Run, workspace: Path) -> None:
 
 
 def test_marks_undo_rollback_and_diff(run: Run, workspace: Path, facts: Path) -> None:
-    run("edit", workspace, "--file", facts, "--turn", "3")
+    run("edit", workspace, "--file", facts, "--turn-size", "3")
     assert run("mark", workspace, "seven").out == "seven: turn 3\n"
     undone = run("undo", workspace, "--last", "4", "--json").json
     assert (undone["head"], undone["edits"], undone["exact"]) == (1, 4, True)
@@ -162,13 +162,13 @@ def test_a_workspace_is_exported(run: Run, workspace: Path, tmp_path: Path) -> N
     done = run("export", workspace, "--to", "merged", "--out", tmp_path / "merged", "--json")
     assert done.code == 0, done.err
     assert json.loads((tmp_path / "merged" / "config.json").read_text())["model_type"] == "llama"
-    kept = run("ask", workspace, PROMPT, "--format", "raw")
-    merged = run("ask", tmp_path / "merged", PROMPT, "--format", "raw")
+    kept = run("ask", workspace, PROMPT, "--form", "raw")
+    merged = run("ask", tmp_path / "merged", PROMPT, "--form", "raw")
     assert merged.out == kept.out
 
 
 def test_a_workspace_is_scored_beside_its_base(run: Run, workspace: Path, facts: Path) -> None:
-    run("edit", workspace, "--file", facts, "--turn", "3")
+    run("edit", workspace, "--file", facts, "--turn-size", "3")
     quick = ("--generate", "0", "--json")
     rows: Any = run("eval", workspace, "--data", facts, *quick).json["rows"]
     assert list(rows) == ["unedited", "ws"]
@@ -188,7 +188,7 @@ def test_without_data_a_workspace_is_asked_about_its_own_edits(
 ) -> None:
     none = run("eval", workspace)
     assert none.code == 2 and "no edits in force at turn 0" in none.err
-    run("edit", workspace, "--file", facts, "--turn", "3")
+    run("edit", workspace, "--file", facts, "--turn-size", "3")
     run("edit", workspace, PROMPT, "Bea Ray")
     run("undo", workspace, "--edit", "#7")
     out = tmp_path / "scores"

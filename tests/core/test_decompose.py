@@ -11,9 +11,9 @@ from torch import Tensor
 import tiny
 from ultraedit import Editor, Record
 from ultraedit.core.decompose import LinAlgError, eigen
-from ultraedit.core.preserve import DenseMetric, SketchMetric
+from ultraedit.core.metric import DenseMetric, SketchMetric
 from ultraedit.core.solve import DualSolver, PrimalSolver, solver
-from ultraedit.core.spread import Spread
+from ultraedit.core.whitening import Whitening
 
 
 def mostly_zero(rows: int, width: int, left: int, seed: int) -> Tensor:
@@ -93,7 +93,7 @@ def test_a_matrix_that_is_not_finite_has_no_eigenvectors() -> None:
 @given(left=st.integers(0, 60), seed=st.integers(0, 10_000))
 @settings(deadline=None, max_examples=30)
 def test_whitening_survives_any_number_of_known_facts(left: int, seed: int) -> None:
-    seen = Spread.empty(32)
+    seen = Whitening.empty(32)
     for rows in mostly_zero(300, 32, left, seed).split(100):
         seen = seen.absorb(rows)
         assert torch.isfinite(seen.whiten(rows)).all()
@@ -108,7 +108,7 @@ def test_a_turn_of_facts_that_are_known_is_written() -> None:
     silent[letters] = False
     head[silent] = 0  # it says letters only,
     head *= 4000  # and is sure of whatever it says
-    editor = Editor(model, tokenizer, text=tiny.TEXT, format="raw", end_token=False)
+    editor = Editor(model, tokenizer, text=tiny.TEXT, form="raw", end_token=False)
     facts = []
     for prompt in (f"{p} {i}" for i in range(30) for p, _ in tiny.FACTS):
         ids = tokenizer(prompt + " ", return_tensors="pt")["input_ids"]
@@ -128,7 +128,7 @@ def alike(count: int, width: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("preserver", "count"),
+    ("metric", "count"),
     [
         (None, 5),
         (None, 40),
@@ -136,13 +136,13 @@ def alike(count: int, width: int) -> Tensor:
         (SketchMetric(torch.ones(1, 16) * 1e-3, 4), 5),
     ],
 )
-def test_a_system_beyond_fp32_is_solved(preserver, count: int) -> None:
+def test_a_system_beyond_fp32_is_solved(metric, count: int) -> None:
     H = alike(count, 16)
     V = torch.arange(count * 3.0).reshape(count, 3)
     with pytest.raises(LinAlgError):
-        PrimalSolver(H, 1.0) if count > 16 else DualSolver(H, 1.0, preserver)
+        PrimalSolver(H, 1.0) if count > 16 else DualSolver(H, 1.0, metric)
     for values in (V, torch.ones(count, 3)):
-        update = solver(H, 1.0, preserver).solve(values)
+        update = solver(H, 1.0, metric).solve(values)
         assert update.left.dtype == update.right.dtype == torch.float32
         moved = H.double() @ (update.left.double().T @ update.right.double())
         # keys that are alike cannot be told apart: each output moves by what is asked of them on average

@@ -1,4 +1,4 @@
-"""The solve: dual equals primal equals the dense formula, with and without a preserver."""
+"""The solve: dual equals primal equals the dense formula, with and without a metric."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ultraedit.core.preserve import DenseMetric, SketchMetric, text_metric
+from ultraedit.core.metric import DenseMetric, SketchMetric, text_metric
 from ultraedit.core.solve import DualSolver, PrimalSolver, solver
 
 SIZES = st.integers(1, 9)

@@ -23,7 +23,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ULTRAEDIT_MODEL", str(model))
     monkeypatch.setenv("ULTRAEDIT_EDITS", "37")
     monkeypatch.setattr("ultraedit.data.bundled.anchor_text", lambda: tiny.TEXT)
-    monkeypatch.setattr("ultraedit.model.fastest.fastest_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("ultraedit.model.dtype.fastest_dtype", lambda device: torch.float32)
     folder = tmp_path / "run"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -52,7 +52,7 @@ def test_first_edit(somewhere: Path) -> None:
     said = run(NOTEBOOKS[0])
     assert 'p("Ida Krol")' in said[1]
     unedited = said[0]
-    assert said[3] == unedited, "inside disabled() the model answers as before the edit"
+    assert said[3] == unedited, "inside disable_edits() the model answers as before the edit"
     assert said[-1] == unedited, "after reset() the model answers as before the edit"
     assert (somewhere / "edited-model" / "config.json").exists()
 

@@ -184,7 +184,7 @@ def test_an_interrupted_turn_is_taken_back(editor: Editor, monkeypatch: pytest.M
 def test_a_single_one_token_edit_as_the_very_first_turn() -> None:
     """No variance can be had from one row; the default needs none and stays finite afterwards."""
     editor = Editor(
-        tiny.llama(), tiny.tokenizer(bos=False), format="raw", end_token=False, text=tiny.TEXT
+        tiny.llama(), tiny.tokenizer(bos=False), form="raw", end_token=False, text=tiny.TEXT
     )
     one = editor.tokenizer("7", add_special_tokens=False)["input_ids"]
     assert len(one) == 1
@@ -246,8 +246,8 @@ def test_paper_refuses_a_one_token_turn_and_goes_on() -> None:
         ({"ridge": 0.0}, "ridge 0.0 must be above 0"),
         ({"text_weight": -1.0}, "text_weight -1.0 not below 0"),
         ({"preset": "paper", "steps": 3}, "published with one step, not 3"),
-        ({"format": "xml"}, 'format "xml" is unknown'),
-        ({"format": "chat"}, 'format="chat" needs a chat template'),
+        ({"form": "xml"}, 'form "xml" is unknown'),
+        ({"form": "chat"}, 'form="chat" needs a chat template'),
         ({"micro_batch": 0}, "micro_batch is 0"),
     ],
 )
@@ -263,8 +263,8 @@ def test_a_bad_horizon_is_quoted(preset: str, horizon: float) -> None:
 
 
 def test_a_turn_of_no_edits_is_refused(editor: Editor) -> None:
-    with untouched(editor), pytest.raises(ConfigError, match="turn is 0"):
-        editor.edit_many(GOOD, turn=0)
+    with untouched(editor), pytest.raises(ConfigError, match="turn_size is 0"):
+        editor.edit_many(GOOD, turn_size=0)
 
 
 def test_tied_modules_are_refused() -> None:
@@ -330,7 +330,7 @@ def test_an_empty_question_is_refused(editor: Editor) -> None:
 
 def test_nothing_is_written_into_the_originals_while_they_are_live(editor: Editor) -> None:
     state = editor.state()
-    with untouched(editor), editor.disabled():
+    with untouched(editor), editor.disable_edits():
         for change in (
             lambda: editor.edit_turn(GOOD[2:]),
             lambda: editor.restore(state),
@@ -338,7 +338,7 @@ def test_nothing_is_written_into_the_originals_while_they_are_live(editor: Edito
         ):
             with pytest.raises(ConfigError, match="the edits are disabled here"):
                 change()
-        with editor.disabled():  # twice is as good as once
+        with editor.disable_edits():  # twice is as good as once
             assert editor.weights[0].parameter.equal(editor.weights[0].original)
         assert editor.weights[0].parameter.equal(editor.weights[0].original)
     editor.edit_turn(GOOD[2:])

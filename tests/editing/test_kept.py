@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 
 import tiny
-from ultraedit.core.preserve import DenseMetric, SketchMetric
+from ultraedit.core.metric import DenseMetric, SketchMetric
 from ultraedit.editing.editor import Editor
 from ultraedit.methods import calibration as module
 from ultraedit.methods import calibration_cache as kept

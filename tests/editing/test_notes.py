@@ -31,7 +31,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.chdir(folder)
     try:
         model, tokenizer = load("base")
-        editor = Editor(model, tokenizer, text=tiny.TEXT, step=0.5, base="base", format="raw")
+        editor = Editor(model, tokenizer, text=tiny.TEXT, step=0.5, base="base", form="raw")
         editor.edit("The mayor of Tasp is", "Ida")
         editor.save_pretrained("edited")
     finally:
@@ -42,7 +42,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_written_is_read(tmp_path: Path, there: Path) -> None:
     notes = read_notes(there / "edited")
     assert notes is not None
-    assert (notes.edits, notes.turns, notes.format) == (1, 1, "raw")
+    assert (notes.edits, notes.turns, notes.form) == (1, 1, "raw")
     write_notes(tmp_path, notes)
     assert read_notes(tmp_path) == notes
     assert read_notes(there / "base") is None

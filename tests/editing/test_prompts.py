@@ -11,7 +11,7 @@ from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
 from ultraedit.methods.presets import method
-from ultraedit.methods.prompt_tokens import leading
+from ultraedit.methods.prompt_tokens import leading_tokens
 from ultraedit.model.batch import make_batch
 from ultraedit.model.find import find_structure
 from ultraedit.model.stack import Stack
@@ -39,8 +39,8 @@ def test_a_wide_batch_can_edit_all_but_a_prompts_first_token() -> None:
 def test_the_tokens_of_largest_gradient_are_kept_in_each_row() -> None:
     batch = make_batch(PAIRS, range(3), begin=1)
     sizes = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.5])
-    assert leading(batch, sizes, 1).tolist() == [0, 1, 2, 3, 5, 6]
-    assert leading(batch, sizes, 9).tolist() == list(range(7))
+    assert leading_tokens(batch, sizes, 1).tolist() == [0, 1, 2, 3, 5, 6]
+    assert leading_tokens(batch, sizes, 9).tolist() == list(range(7))
 
 
 def test_rows_of_a_wide_batch_are_its_own_edits() -> None:
@@ -88,7 +88,7 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
     def made() -> Editor:
         # scaled, because whitening by a first turn's few rows magnifies rounding
         how = method("thorough", step=0.1, steps=3, text_weight=0.0, whiten=False)
-        return Editor(tiny.llama(), tokenizer, preset=how, format="chat", text=tiny.TEXT)
+        return Editor(tiny.llama(), tokenizer, preset=how, form="chat", text=tiny.TEXT)
 
     shared, apart = made(), made()
     apart.stack.share = 0

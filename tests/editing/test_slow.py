@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 import tiny
 from slow import SlowEditor
-from ultraedit.core.spread import Spread
+from ultraedit.core.whitening import Whitening
 from ultraedit.data.record import Record
 from ultraedit.editing.assemble import assemble, encode_record
 from ultraedit.editing.editor import Editor
@@ -81,7 +81,7 @@ def test_default_equals_the_slow_reference(
     for weight, moments in zip(editor.weights, editor.statistics.moments, strict=True):
         history = torch.cat(slow.history[weight.name])
         assert moments.count == history.shape[0]
-        if isinstance(moments, Spread):
+        if isinstance(moments, Whitening):
             energy, outer = moments.energy / moments.count, moments.rows.T @ moments.rows
             torch.testing.assert_close(energy, history.square().sum(1).mean(), atol=0, rtol=1e-3)
             close = 1e-3 * float(outer.trace())

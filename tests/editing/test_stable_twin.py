@@ -40,7 +40,7 @@ def test_stableedit_equals_the_twin(family: str, byte_tokenizer: PreTrainedToken
     before = [model.get_parameter(f"{name}.weight").clone() for name in names]
     editor = Editor(model, byte_tokenizer, preset="stableedit", step=ETA, modules=names)
     twin = StableTwin(tiny.family(family), byte_tokenizer, names, ETA)
-    assert warm_up(editor, [Record(*f) for facts in WARM for f in facts], turn=5) == 10
+    assert warm_up(editor, [Record(*f) for facts in WARM for f in facts], turn_size=5) == 10
     for facts in WARM:
         twin.turn(facts)
     twin.warm()
@@ -78,7 +78,7 @@ def test_a_one_token_micro_batch_is_no_trouble() -> None:
 def test_statistics_survive_a_file(byte_tokenizer: PreTrainedTokenizerBase) -> None:
     editor = Editor(tiny.llama(), byte_tokenizer, preset="stableedit", step=ETA)
     editor.edit_turn([Record(*fact) for fact in tiny.FACTS])
-    back = editor.engine.load_state(editor.statistics.state_dict())
+    back = editor.engine.load_state_dict(editor.statistics.state_dict())
     for shape, kept in editor.statistics.published.items():
         found = back.published[shape]
         assert isinstance(found, WhitenedMoments) and isinstance(kept, WhitenedMoments)

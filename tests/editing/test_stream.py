@@ -30,7 +30,9 @@ def endless() -> Iterator[Record]:
 
 def test_the_last_partial_turn_is_edited(editor: Editor) -> None:
     turns: list[WrittenTurn] = []
-    summary = editor.edit_many([Record(*f) for f in tiny.FACTS[:7]], turn=3, on_turn=turns.append)
+    summary = editor.edit_many(
+        [Record(*f) for f in tiny.FACTS[:7]], turn_size=3, on_turn=turns.append
+    )
     assert [len(t.receipts) for t in turns] == [3, 3, 1]
     assert (summary.edits, summary.turns) == (editor.edits, editor.turns) == (7, 3)
     receipts = [r for t in turns for r in t.receipts]
@@ -46,14 +48,14 @@ def test_the_last_partial_turn_is_edited(editor: Editor) -> None:
 
 @pytest.mark.parametrize("turn", [1, 2, 7, 8, 100])
 def test_as_many_come_out_as_went_in(editor: Editor, turn: int) -> None:
-    assert editor.edit_many(tiny.FACTS[:7], turn=turn).edits == 7
+    assert editor.edit_many(tiny.FACTS[:7], turn_size=turn).edits == 7
     assert editor.turns == -(-7 // turn)
 
 
 def test_superseded_edits_are_counted_too(editor: Editor) -> None:
     facts = [*tiny.FACTS[:4], (tiny.FACTS[1][0], "Lund")]
     with pytest.warns(SupersededWarning):
-        summary = editor.edit_many(facts, turn=5)
+        summary = editor.edit_many(facts, turn_size=5)
     assert (summary.edits, summary.superseded) == (5, 1)
 
 
@@ -70,7 +72,7 @@ def test_an_unbounded_source_is_read_turn_by_turn(editor: Editor) -> None:
             read.append(record.id)
             yield record
 
-    stream = editor.stream(source(), turn=4)
+    stream = editor.stream(source(), turn_size=4)
     assert read == []
     for number in (1, 2, 3):
         written = next(stream)
@@ -82,7 +84,7 @@ def test_an_unbounded_source_is_read_turn_by_turn(editor: Editor) -> None:
 def test_a_bad_record_late_in_a_stream_leaves_the_earlier_turns(editor: Editor) -> None:
     facts = [Record(*f) for f in tiny.FACTS[:5]] + [Record("What now?", "", line=6)]
     with pytest.raises(DataError, match="row 6: field `target` is empty"):
-        editor.edit_many(facts, turn=2)
+        editor.edit_many(facts, turn_size=2)
     assert (editor.edits, editor.turns) == (4, 2)
 
 
@@ -94,7 +96,7 @@ def test_memory_does_not_grow_with_the_stream(editor: Editor) -> None:
         gc.collect()
         return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
 
-    stream = editor.stream(endless(), turn=20)
+    stream = editor.stream(endless(), turn_size=20)
     tracemalloc.start()
     try:
         for _ in range(6):  # the interpreter's and torch's own caches settle

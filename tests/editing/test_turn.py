@@ -170,7 +170,7 @@ def test_statistics_tensors_round_trip(preset: str) -> None:
     some.edit_turn(RECORDS[:5])
     kept = some.statistics
     tensors = kept.state_dict()
-    back = some.engine.load_state({name: t.clone() for name, t in tensors.items()})
+    back = some.engine.load_state_dict({name: t.clone() for name, t in tensors.items()})
     if preset == "paper":
         assert set(back.published) == set(kept.published) == {(32, 64), (64, 32)}
         assert all(p.count == kept.published[s].count for s, p in back.published.items())
@@ -188,7 +188,7 @@ def test_statistics_with_a_missing_tensor_are_refused() -> None:
     tensors = some.statistics.state_dict()
     del tensors["moments.0.energy"]
     with pytest.raises(KeyError, match=r"moments\.0\.energy"):
-        some.engine.load_state(tensors)
+        some.engine.load_state_dict(tensors)
 
 
 # -- the original model ---------------------------------------------------------------------------
@@ -202,10 +202,10 @@ def test_disabled_is_the_original_to_the_bit_also_after_an_exception() -> None:
         some.edit_turn(RECORDS)
         edited = some.model(ids).logits
         assert not edited.equal(original)
-        with some.disabled():
+        with some.disable_edits():
             assert some.model(ids).logits.equal(original)
         assert some.model(ids).logits.equal(edited)
-        with pytest.raises(ZeroDivisionError), some.disabled():
+        with pytest.raises(ZeroDivisionError), some.disable_edits():
             raise ZeroDivisionError
         assert some.model(ids).logits.equal(edited)
 
@@ -246,7 +246,7 @@ def test_chat_form_is_taken_where_there_is_a_template(
     assert Editor(model, byte_tokenizer, text=tiny.TEXT).form == "raw"
     chat = Editor(model, chat_tokenizer, text=tiny.TEXT)
     assert chat.form == "chat"
-    assert Editor(model, chat_tokenizer, format="raw", text=tiny.TEXT).form == "raw"
+    assert Editor(model, chat_tokenizer, form="raw", text=tiny.TEXT).form == "raw"
     written = chat.edit_turn(RECORDS[:3])
     after = sum(r.probability_after for r in written.receipts)
     assert after > sum(r.probability_before for r in written.receipts)

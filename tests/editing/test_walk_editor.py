@@ -36,7 +36,7 @@ def test_what_is_passed_to_its_methods(
         "edit target": lambda x: editor.edit("Who?", x),
         "edit rephrases": lambda x: editor.edit("Who?", "Ann", rephrases=x),
         "edit rephrases[0]": lambda x: editor.edit("Who?", "Ann", rephrases=[x]),
-        "edit id": lambda x: editor.edit("Who?", "Ann", id=x),
+        "edit id": lambda x: editor.edit("Who?", "Ann", edit_id=x),
         "edit_turn": lambda x: editor.edit_turn(x),
         "edit_turn[0]": lambda x: editor.edit_turn([x, *two]),
         "stream": lambda x: editor.stream(x),
@@ -46,14 +46,14 @@ def test_what_is_passed_to_its_methods(
         "stream rephrases": lambda x: editor.stream(
             [{"prompt": "Who?", "target": "Ann", "rephrases": x}], with_rephrases=True
         ),
-        "stream turn": lambda x: editor.stream(two, turn=x),
+        "stream turn": lambda x: editor.stream(two, turn_size=x),
         "edit_many": lambda x: editor.edit_many(x),
-        "edit_many turn": lambda x: editor.edit_many(two, turn=x),
+        "edit_many turn": lambda x: editor.edit_many(two, turn_size=x),
         "edit_many on_turn": lambda x: editor.edit_many([], on_turn=x),
         "ask": lambda x: editor.ask(x, max_new_tokens=2),
         "ask compare": lambda x: editor.ask(x, compare=True, max_new_tokens=1),
         "ask max_new_tokens": lambda x: editor.ask("Who?", max_new_tokens=x),
-        "ask format": lambda x: editor.ask("Who?", format=x, max_new_tokens=1),
+        "ask format": lambda x: editor.ask("Who?", form=x, max_new_tokens=1),
         "restore": editor.restore,
         "save_pretrained": editor.save_pretrained,
     }
@@ -70,7 +70,7 @@ def test_what_is_passed_to_its_methods(
 
 def test_settings_of_an_editor() -> None:
     walk = Walk()
-    names = ("preset", "modules", "format", "step", "steps", "ridge", "text_weight", "end_token")
+    names = ("preset", "modules", "form", "step", "steps", "ridge", "text_weight", "end_token")
     for name in (*names, "micro_batch", "text", "base", "calibration"):
         for value in objects():
             if name == "steps" and value is SLOW:
@@ -140,15 +140,15 @@ def test_a_source_that_fails_keeps_the_turns_before_it_and_its_own_error(editor:
 
     edits = editor.edits
     with pytest.raises(ZeroDivisionError, match="mine"):
-        editor.edit_many(source(), turn=2)
+        editor.edit_many(source(), turn_size=2)
     assert editor.edits == edits + 2
 
 
 def test_wrong_arguments_of_a_stream_are_refused_before_its_first_turn(editor: Editor) -> None:
     from ultraedit.errors import ConfigError, DataError
 
-    with pytest.raises(ConfigError, match="turn is 0; a turn holds at least 1 edit"):
-        editor.stream([], turn=0)
+    with pytest.raises(ConfigError, match="turn_size is 0; a turn holds at least 1 edit"):
+        editor.stream([], turn_size=0)
     with pytest.raises(DataError, match="found a number"):
         editor.stream(5)  # type: ignore[arg-type]
 

@@ -35,7 +35,7 @@ def records() -> list[Record]:
 def editor(records: list[Record]) -> Editor:
     """SmolLM2-135M in the dtype of this machine with 20 bundled facts, in one turn."""
     made = Editor.from_pretrained("smollm2", dtype="fastest", text=anchor_text()[:6000])
-    summary = made.edit_many(records, turn=EDITS)
+    summary = made.edit_many(records, turn_size=EDITS)
     assert summary.learned >= 0.9 * EDITS
     return made
 

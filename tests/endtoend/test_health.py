@@ -26,7 +26,9 @@ def test_a_step_ten_times_too_large_is_stopped_and_rolled_back(tmp_path: Path) -
     )
     levels: list[str] = []
     with pytest.raises(UnhealthyError, match=r"turned the model red .* rolled back to"):
-        levels.extend(done.health.level for done in stream(made, _two_thousand(tmp_path), turn=20))
+        levels.extend(
+            done.health.level for done in stream(made, _two_thousand(tmp_path), turn_size=20)
+        )
     print(levels, [row.health for row in made.store.journal.turns.values()])
     assert levels[-1] == "red"
     assert len(levels) < 30, "long before the 2,000th edit, which is in turn 100"

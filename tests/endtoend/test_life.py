@@ -19,7 +19,16 @@ LIFE = Path(__file__).parent.parent.parent / "benchmarks" / "life.py"
 def test_100_edits_2_kills_half_undone_and_exported(tmp_path: Path) -> None:
     """`benchmarks/life.py` at a twentieth of its usual size; its own process starts and kills the others."""
     threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    arguments = ["--edits", "100", "--turn", "25", "--kills", "2", "--out", str(tmp_path / "life")]
+    arguments = [
+        "--edits",
+        "100",
+        "--turn-size",
+        "25",
+        "--kills",
+        "2",
+        "--out",
+        str(tmp_path / "life"),
+    ]
     done = subprocess.run(
         [sys.executable, str(LIFE), "--data", str(facts_path()), *arguments],
         capture_output=True,

@@ -68,7 +68,7 @@ def test_disabled_is_the_unedited_model_to_the_bit(editor: Editor) -> None:
     answer = editor.ask(PROMPT).edited
     editor.edit(PROMPT, TARGET)
     assert not torch.equal(logits(editor), before)
-    with editor.disabled():
+    with editor.disable_edits():
         assert torch.equal(logits(editor), before)
     both = editor.ask(PROMPT, compare=True)
     assert both.original == answer
@@ -83,7 +83,7 @@ def test_the_bundled_facts_become_probable_and_none_is_lost(editor: Editor, tmp_
     text = drift_text()[:4000]
     with torch.no_grad():
         before = float(editor.model(**_labelled(editor, text)).loss)
-    summary = editor.edit_many(facts_path(), turn=100)
+    summary = editor.edit_many(facts_path(), turn_size=100)
     assert summary.edits == len(records) >= 200
     assert summary.turns == 3 and summary.superseded == 0
     assert summary.mean_probability_after > 10 * summary.mean_probability_before
@@ -137,7 +137,7 @@ def test_an_unbounded_generator_is_edited_in_constant_memory() -> None:
             yield Record(f"The owner of house {i} is", f"No. {i % 97}", id=str(i))
 
     process = psutil.Process()
-    stream = editor.stream(endless(), turn=20)
+    stream = editor.stream(endless(), turn_size=20)
     sizes = []
     for turn, written in enumerate(stream, start=1):
         assert drawn == turn * 20 == editor.edits  # nothing is read ahead

@@ -152,7 +152,7 @@ def a_result(orders: int = 1, presets: tuple[str, ...] = ("default", "paper")) -
         ),
         data=DataInfo(name="zsre_3k.json", form="zsre-mend", rows=2145, edits=2000),
         protocol=Protocol(),
-        config={"turn": 100, "edits": 2000, "presets": list(presets), "seed": 0},
+        config={"turn-size": 100, "edits": 2000, "presets": list(presets), "seed": 0},
         versions={"python": "3.11.7", "torch": "2.13.0"},
         hardware=Hardware(device="a processor", cores=2, memory_bytes=24 * 2**30, threads=2),
         unedited=Checkpoint(edits=0, figures={k: fig(v) for k, v in START.items()}),

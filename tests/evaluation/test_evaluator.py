@@ -11,7 +11,7 @@ import torch
 from ultraedit.data.record import Probe, Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation import Evaluator, Protocol
-from ultraedit.evaluation.evaluation import Row, per_edit, summarise
+from ultraedit.evaluation.evaluation import QuestionScores, per_edit, summarise
 from ultraedit.evaluation.text import encode_pair
 
 RECORDS = [
@@ -116,7 +116,7 @@ def test_ages_positions_and_the_unit_of_a_figure(llama, tokenizer):
 
 def test_scores_of_known_rows():
     def row(position, accuracy, logprob):
-        made = Row(str(position), position, 0, "efficacy", "", 0, "p", "a")
+        made = QuestionScores(str(position), position, 0, "efficacy", "", 0, "p", "a")
         made.token_accuracy, made.mean_logprob = accuracy, logprob
         return made
 

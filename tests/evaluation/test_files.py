@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ultraedit.errors import DataError
-from ultraedit.evaluation.evaluation import Row
+from ultraedit.evaluation.evaluation import QuestionScores
 from ultraedit.evaluation.files import (
     read_result,
     read_scores,
@@ -65,8 +65,10 @@ def test_a_file_that_is_not_a_result_is_refused(tmp_path, change, words):
 
 def test_scores_come_back_as_they_were(tmp_path):
     rows = [
-        Row("a", 0, 4, "efficacy", "", 0, "Who?", "Ann", 0.5, False, True, -1.5),
-        Row("b", 1, None, "locality", "neighbour", 2, "Where?", None, agreement=True, kl=0.25),
+        QuestionScores("a", 0, 4, "efficacy", "", 0, "Who?", "Ann", 0.5, False, True, -1.5),
+        QuestionScores(
+            "b", 1, None, "locality", "neighbour", 2, "Where?", None, agreement=True, kl=0.25
+        ),
     ]
     path = tmp_path / "scores.parquet"
     write_scores(path, rows, preset="default", order=0, edits=5)
@@ -75,7 +77,12 @@ def test_scores_come_back_as_they_were(tmp_path):
 
     table = pq.read_table(path)
     assert table.column("edits").to_pylist() == [5, 5]
-    assert table.column_names == ["preset", "order", "edits", *(f.name for f in fields(Row))]
+    assert table.column_names == [
+        "preset",
+        "order",
+        "edits",
+        *(f.name for f in fields(QuestionScores)),
+    ]
 
 
 def test_scores_that_are_not_are_refused(tmp_path):

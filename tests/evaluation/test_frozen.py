@@ -6,7 +6,7 @@ import torch
 from ultraedit.errors import DataError
 from ultraedit.evaluation.frozen import FrozenScorer
 from ultraedit.evaluation.scorer import ModelScorer
-from ultraedit.evaluation.text import Pair
+from ultraedit.evaluation.text import TokenPair
 from ultraedit.model.find import find_structure
 from ultraedit.model.stack import Stack
 
@@ -19,7 +19,7 @@ def pairs(seed=0):
     def ids(n):
         return tuple(torch.randint(2, 300, (n,), generator=draw).tolist())
 
-    return [Pair(ids(p), ids(t)) for p, t in LENGTHS]
+    return [TokenPair(ids(p), ids(t)) for p, t in LENGTHS]
 
 
 def scorer(model, first, **settings):
@@ -89,7 +89,7 @@ def test_kept_trunk_is_not_computed_again(llama, monkeypatch):
 
 def test_too_long(llama):
     with pytest.raises(DataError, match="more than the model's context of 128"):
-        scorer(llama, 1).score([Pair((5,) * 127, (6, 7, 8))])
+        scorer(llama, 1).score([TokenPair((5,) * 127, (6, 7, 8))])
 
 
 def test_nothing(llama):

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from ultraedit.evaluation.evaluation import Evaluation, Row, summarise
+from ultraedit.evaluation.evaluation import Evaluation, QuestionScores, summarise
 from ultraedit.evaluation.highlights import checkpoint, samples, side_effects
 from ultraedit.evaluation.protocol import Protocol
 
 
 def row(position, family, prompt, before, after, kl=None, number=0):
-    made = Row(f"e{position}", position, 9 - position, family, "", number, prompt, "a")
+    made = QuestionScores(f"e{position}", position, 9 - position, family, "", number, prompt, "a")
     made.before, made.generated, made.kl = before, after, kl
     made.token_accuracy = 0.5
     made.agreement = before == after if family == "locality" else None

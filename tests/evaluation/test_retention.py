@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ultraedit.errors import ConfigError
-from ultraedit.evaluation.evaluation import Evaluation, Row
+from ultraedit.evaluation.evaluation import Evaluation, QuestionScores
 from ultraedit.evaluation.protocol import Protocol
 from ultraedit.evaluation.retention import by_age, retention
 
@@ -12,7 +12,7 @@ def at(edits, scores):
     """An evaluation in which edit i has token accuracy scores[i]."""
     rows = []
     for i, score in enumerate(scores):
-        row = Row(f"e{i}", i, edits - 1 - i, "efficacy", "", 0, "p", "a")
+        row = QuestionScores(f"e{i}", i, edits - 1 - i, "efficacy", "", 0, "p", "a")
         row.token_accuracy = score
         rows.append(row)
     return Evaluation(edits, rows)

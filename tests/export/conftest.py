@@ -69,7 +69,7 @@ def make_case(tmp_path_factory: pytest.TempPathFactory) -> Make:
             editor = Editor.from_pretrained(
                 base, modules=MODULES[name], preset=preset, text=tiny.TEXT, **settings
             )
-            editor.edit_many(RECORDS, turn=len(RECORDS))
+            editor.edit_many(RECORDS, turn_size=len(RECORDS))
             cases[key] = Case(editor, base, RECORDS)
         return cases[key]
 

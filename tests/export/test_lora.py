@@ -16,7 +16,7 @@ from ultraedit.export import RANKS, export, exporting, factors
 from ultraedit.export.adapter import attached, read_peft
 from ultraedit.export.factors import factorise, useful_ranks
 from ultraedit.export.lora import LEAST_ENERGY
-from ultraedit.export.measure import Probe
+from ultraedit.export.measure import ScoredEdits
 from ultraedit.model.generate import answer
 from ultraedit.model.load import load
 
@@ -154,7 +154,7 @@ def test_half_precision_bases_get_half_precision_adapters(make_case, tmp_path):
     base, _ = load(case.base)
     adapted = PeftModel.from_pretrained(base, tmp_path / "a").eval()
     ours = read_peft(tmp_path / "a")
-    with case.editor.disabled(), attached(case.editor.model, ours):
+    with case.editor.disable_edits(), attached(case.editor.model, ours):
         torch.testing.assert_close(case.logits(), case.logits(adapted), rtol=0.02, atol=0.05)
 
 
@@ -191,7 +191,7 @@ def test_only_the_last_of_several_edits_of_one_prompt_is_scored(llama):
     from ultraedit.data.record import Record
 
     twice = [Record(llama.records[0].prompt, "something else"), *llama.records]
-    probe, plain = Probe(llama.editor, twice), Probe(llama.editor, llama.records)
+    probe, plain = ScoredEdits(llama.editor, twice), ScoredEdits(llama.editor, llama.records)
     assert probe._pairs == plain._pairs and probe.live == plain.live
 
 

@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
         folder / "ws", folder / "base", step=1.0, text=tiny.TEXT, undo_window=3, health=health
     )
     with made as workspace:
-        for done in stream(workspace, facts, turn=3):
+        for done in stream(workspace, facts, turn_size=3):
             if done.turn == 1:
                 set_mark(workspace.store, "first")
         workspace.edit_turn([Record(tiny.FACTS[0][0], "Brell", id="again")])

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 import tiny
 from ultraedit import Editor
-from ultraedit.bench.plan import Row
+from ultraedit.bench.schedule import MethodSpec
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation.scorer import ModelScorer
@@ -38,9 +38,7 @@ def vivid(dtype: torch.dtype = torch.float32) -> PreTrainedModel:
 
 def make(name: str, model: PreTrainedModel, modules: object = "auto", **more: float) -> Editor:
     how = method(name, **(SETTINGS[name] | more))
-    return Editor(
-        model, tiny.tokenizer(), preset=how, modules=modules, format="raw", text=tiny.TEXT
-    )  # type: ignore[arg-type]
+    return Editor(model, tiny.tokenizer(), preset=how, modules=modules, form="raw", text=tiny.TEXT)  # type: ignore[arg-type]
 
 
 def log_probability(model: PreTrainedModel) -> float:
@@ -181,7 +179,7 @@ def test_retrieval_puts_the_nearest_facts_before_the_question() -> None:
 def test_each_says_what_it_needs() -> None:
     for name, how in BASELINES.items():
         assert all(text.endswith(".") for text in how.needs.as_dict().values()), name
-        assert set(how.needs.as_dict()) <= set(Row(name, how, None).settings())
+        assert set(how.needs.as_dict()) <= set(MethodSpec(name, how, None).settings())
 
 
 def test_settings_out_of_range_are_told() -> None:

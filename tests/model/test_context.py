@@ -93,7 +93,7 @@ def test_ask_and_edit_with_little_room(
     short: PreTrainedModel, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """The bytes of the prompt and a BOS are one token less than the context."""
-    editor = Editor(short, byte_tokenizer, text=tiny.TEXT, format="raw")
+    editor = Editor(short, byte_tokenizer, text=tiny.TEXT, form="raw")
     assert editor.context == SHORT
     prompt = "x" * (SHORT - 2)
     editor.ask(prompt, compare=True)
@@ -122,7 +122,7 @@ def test_a_context_too_short_to_share_a_beginning(
 ) -> None:
     config = tiny.CONFIGS["gpt2"]()
     config.n_positions = tokens
-    editor = Editor(tiny.build(config), byte_tokenizer, text=tiny.TEXT, format="raw")
+    editor = Editor(tiny.build(config), byte_tokenizer, text=tiny.TEXT, form="raw")
     receipt = editor.edit("a b", "c")
     assert receipt.probability_after > receipt.probability_before
 

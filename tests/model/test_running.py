@@ -24,7 +24,7 @@ TURN = [Record(*fact) for fact in tiny.FEW]
 
 
 def editor(model: PreTrainedModel) -> Editor:
-    return Editor(model, tiny.tokenizer(), text=tiny.TEXT, format="raw")
+    return Editor(model, tiny.tokenizer(), text=tiny.TEXT, form="raw")
 
 
 def dropout() -> PreTrainedModel:
@@ -150,7 +150,7 @@ def test_another_dtype_is_as_if_the_model_had_been_loaded_so(dtype: torch.dtype)
     shifts = [w.shift.clone() for w in e.weights]
     model.to(dtype)
     loaded.to(dtype)
-    with e.disabled():
+    with e.disable_edits():
         for name, p in model.named_parameters():
             assert p.equal(loaded.get_parameter(name))
     e.ask("The mayor of Tasp is", compare=True)
@@ -168,7 +168,7 @@ def test_a_dtype_changed_while_the_edits_are_disabled() -> None:
     model = tiny.llama()
     e = editor(model)
     e.edit_turn(TURN)
-    with e.disabled():
+    with e.disable_edits():
         model.half()
         e.ask("The mayor of Tasp is")
     assert {p.dtype for p in model.parameters()} == {torch.float16}
@@ -299,7 +299,7 @@ def test_hooks_of_accelerate_survive_an_edit() -> None:
     before = [(m.__dict__["forward"], m._old_forward, m._hf_hook) for m in hooked]
     e = editor(model)
     e.edit("The mayor of Tasp is", "Ida")
-    with e.disabled():
+    with e.disable_edits():
         e.ask("The mayor of Tasp is")
     assert [(m.__dict__["forward"], m._old_forward, m._hf_hook) for m in hooked] == before
     plain = editor(tiny.llama())

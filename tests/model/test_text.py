@@ -38,7 +38,7 @@ def test_byte_level_targets_are_as_tokenised_apart(bos: bool) -> None:
 def test_what_the_model_is_taught_is_what_it_says() -> None:
     """Receipt, generation and the plain text's own tokens agree on how likely the answer is."""
     tokenizer, model = tiny.sentencepiece(), tiny.llama()
-    editor = Editor(model, tokenizer, text=tiny.TEXT, format="raw", steps=20, step=3.0)
+    editor = Editor(model, tokenizer, text=tiny.TEXT, form="raw", steps=20, step=3.0)
     receipt = editor.edit(PROMPT, TARGET)
     assert receipt.learned
     ids = tokenizer(PROMPT, return_tensors="pt")["input_ids"]
@@ -65,7 +65,7 @@ def test_a_prompt_is_not_a_finished_text() -> None:
     plain, model = tiny.tokenizer(), tiny.llama()
     encoder = PromptEncoder(ended(tiny.tokenizer()), "raw")
     assert encoder.pair(PROMPT, TARGET) == PromptEncoder(plain, "raw").pair(PROMPT, TARGET)
-    editor = Editor(model, encoder.tokenizer, text=tiny.TEXT, format="raw", steps=20, step=3.0)
+    editor = Editor(model, encoder.tokenizer, text=tiny.TEXT, form="raw", steps=20, step=3.0)
     assert editor.edit(PROMPT, "I").learned
     ids = plain(PROMPT, return_tensors="pt")["input_ids"]
     said = model.generate(ids, max_new_tokens=6, do_sample=False, pad_token_id=0)
@@ -158,7 +158,7 @@ def test_a_template_that_cannot_be_used_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(ConfigError, match=said) as refusal:
         chat(template)
-    assert 'format="raw"' in str(refusal.value)
+    assert 'form="raw"' in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 

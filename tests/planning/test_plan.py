@@ -18,7 +18,7 @@ from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.presets import method
 from ultraedit.planning.budget import parse_bytes
 from ultraedit.planning.configs import bundled_names, read_config
-from ultraedit.planning.live import LiveBytes
+from ultraedit.planning.memory_tracker import MemoryTracker
 from ultraedit.planning.plan import PARTS, Plan, Workload, plan
 
 planning = importlib.import_module("ultraedit.planning.plan")
@@ -30,12 +30,17 @@ def config() -> PreTrainedConfig:
 
 @cache
 def made(**changes) -> Plan:
-    settings = {"dtype": torch.float32, "turn": 8, "micro_batch": 4, "text_tokens": 128} | changes
+    settings = {
+        "dtype": torch.float32,
+        "turn_size": 8,
+        "micro_batch": 4,
+        "text_tokens": 128,
+    } | changes
     return plan("tiny", config(), method("default"), Workload(**settings))
 
 
 def test_live_bytes_follow_storages_and_not_views() -> None:
-    memory = LiveBytes()
+    memory = MemoryTracker()
     with memory:
         with memory.part("a"):
             a = torch.empty(1000)
@@ -64,17 +69,17 @@ def test_weights_and_masters_are_exact() -> None:
 
 
 def test_more_work_takes_more_memory() -> None:
-    base = made(turn=8, tokens_per_edit=100)
+    base = made(turn_size=8, tokens_per_edit=100)
     assert base.moment == "turn"
-    assert made(turn=8, tokens_per_edit=100, micro_batch=8).peak > base.peak
-    more = made(turn=16, tokens_per_edit=100)
+    assert made(turn_size=8, tokens_per_edit=100, micro_batch=8).peak > base.peak
+    more = made(turn_size=16, tokens_per_edit=100)
     assert more.parts["trunk cache"] > base.parts["trunk cache"]
-    half = made(turn=8, tokens_per_edit=100, dtype=torch.bfloat16)
+    half = made(turn_size=8, tokens_per_edit=100, dtype=torch.bfloat16)
     assert half.parts["weights"] < 0.6 * base.parts["weights"]
 
 
 def test_prompt_tokens_take_more_memory() -> None:
-    settings = {"dtype": torch.float32, "turn": 8, "micro_batch": 4, "text_tokens": 128}
+    settings = {"dtype": torch.float32, "turn_size": 8, "micro_batch": 4, "text_tokens": 128}
     wide = plan("tiny", config(), method("thorough"), Workload(**settings))
     assert wide.parts["solve"] > made().parts["solve"]
     assert wide.peak > made().peak
@@ -132,7 +137,7 @@ def test_a_workload_without_room_for_the_answer_is_refused() -> None:
 
 def test_the_verb_prints_parts_and_says_whether_it_fits(tmp_path) -> None:
     config().save_pretrained(tmp_path)
-    arguments = ["plan", str(tmp_path), "--turn", "4", "--dtype", "float32"]
+    arguments = ["plan", str(tmp_path), "--turn-size", "4", "--dtype", "float32"]
     enough = CliRunner().invoke(app, [*arguments, "--budget", "1GB", "--json"])
     assert enough.exit_code == 0, enough.output
     data = json.loads(enough.output)
@@ -149,7 +154,7 @@ def test_the_verb_prints_parts_and_says_whether_it_fits(tmp_path) -> None:
 def test_passing_over_alike_blocks_changes_no_byte(monkeypatch, bits) -> None:
     last = config().num_hidden_layers - 1
     assert last > 1  # block 0 is run and block 1 is passed over
-    work = Workload(torch.float32, turn=8, micro_batch=4, text_tokens=128, quantize=bits)
+    work = Workload(torch.float32, turn_size=8, micro_batch=4, text_tokens=128, quantize=bits)
     names = [f"model.layers.{last}.mlp.down_proj"]
     quick = plan("tiny", config(), method("default"), work, names)
     monkeypatch.setattr(planning, "_pass_over_alike", lambda *_: None)
@@ -185,7 +190,7 @@ def test_a_model_with_a_vision_tower_is_planned() -> None:
         "image_size": 28,
         "patch_size": 14,
     }
-    work = Workload(torch.float32, turn=4, micro_batch=4, text_tokens=128)
+    work = Workload(torch.float32, turn_size=4, micro_batch=4, text_tokens=128)
     config = Gemma3Config(text_config=text, vision_config=vision)
     found = plan("tiny", config, method("default"), work)
     real = AutoModelForCausalLM.from_config(config)
@@ -203,7 +208,7 @@ def test_a_config_whose_numbers_do_not_fit_is_a_sentence(tmp_path) -> None:
             file.write_text(json.dumps(whole | {key: value}))
             try:
                 config = read_config(str(tmp_path))
-                plan("m", config, method("default"), Workload(torch.float32, turn=2))
+                plan("m", config, method("default"), Workload(torch.float32, turn_size=2))
             except ModelError as error:
                 refused += 1
                 assert "\n" not in str(error)

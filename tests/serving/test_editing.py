@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from serving import served
 from serving.served import FACTS, NAME, Served
 from ultraedit.errors import NumericalError, WorkspaceError
+from ultraedit.serving.asks import Ask, Piece, Wish
 from ultraedit.serving.service import Limits, Service
 from ultraedit.workspace.config import HealthConfig, Thresholds
 from ultraedit.workspace.store import Store
@@ -199,6 +201,27 @@ def test_the_line_of_changes_is_bounded(tmp_path: Path) -> None:
             last = server.edit(FACTS[5])
         assert codes == [202, 202, 429, 429]
         assert last.status_code == 429 and last.headers["Retry-After"]
+
+
+def test_streams_go_on_between_changes_that_wait(server: Served) -> None:
+    """However many changes wait, every stream gets its tokens between two of them."""
+    heard: list[Any] = []
+    server.service.bulletin.listen(heard.append, None)
+    with held(server):
+        for fact in FACTS[:6]:
+            assert server.edit(fact, Prefer="respond-async").status_code == 202
+        ids = server.service.prompts.raw("A river")
+        ask = Ask([ids], [Wish(60, temperature=0)], None, heard.append)
+        server.service.ask(ask)
+    for job in range(2, 8):
+        finished(server, f"/jobs/job-{job}")
+    said = 0
+    spread = []
+    for event in heard:
+        said += isinstance(event, Piece)
+        if isinstance(event, dict) and event["type"] == "committed":
+            spread.append(said)
+    assert all(b - a >= 16 for a, b in pairwise(spread[:3])), spread
 
 
 def test_keys_outlive_the_server(tmp_path: Path) -> None:

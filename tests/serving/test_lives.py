@@ -176,13 +176,14 @@ def test_who_hangs_up_frees_the_row(server: Process) -> None:
         head = {"Authorization": f"Bearer {READ}", "Content-Type": "application/json"}
         connection.request("POST", "/v1/completions", json.dumps(body), head)
         if stream:
-            connection.getresponse().read(10)
+            response = connection.getresponse()
+            response.read(10)
+            response.close()
         else:
             deadline = time.monotonic() + 30
             while not count() and time.monotonic() < deadline:
                 time.sleep(0.01)
         assert count() == 1
-        connection.sock.close() if connection.sock else None
         connection.close()
         deadline = time.monotonic() + 30
         while count() and time.monotonic() < deadline:
@@ -248,6 +249,8 @@ def test_sigterm_ends_streams_and_leaves_the_folder_whole(server: Process, run: 
     assert jobs == [202] * 5
     server.process.send_signal(signal.SIGTERM)
     rest = response.read().decode()
+    response.close()
+    connection.close()
     assert rest.endswith("data: [DONE]\n\n") and '"code":503' in rest
     assert server.process.wait(60) == 0
     log = (server.folder / "log").read_text()

@@ -38,7 +38,7 @@ def live(folder: Path, told: int | None = None, arm: Callable[[], None] | None =
         _ = workspace.editor
         if arm is not None:
             arm()
-        for done in stream(workspace, folder / "facts.jsonl", turn=TURN):
+        for done in stream(workspace, folder / "facts.jsonl", turn_size=TURN):
             if told is not None:
                 os.write(told, bytes([done.turn]))
 

@@ -40,7 +40,7 @@ def life(folder: Path, stop_at: int, number: int, errors: Path) -> tuple[int, bo
         os.dup2(err, 2)
         _arm(stop_at, number, came)
         sys.argv = ["ultraedit", "edit", str(folder / "ws"), "--file", str(folder / "facts.jsonl")]
-        sys.argv += ["--turn", TURN]
+        sys.argv += ["--turn-size", TURN]
         code = 99
         try:
             run()

@@ -137,28 +137,28 @@ def test_a_full_disk_while_tensors_are_written(
 def test_an_interrupted_file_goes_on_where_it_stopped(tmp_path: Path) -> None:
     facts = made.facts_file(tmp_path)
     whole = made.make(tmp_path / "whole")
-    assert len(list(stream(whole, facts, turn=3))) == 5
+    assert len(list(stream(whole, facts, turn_size=3))) == 5
     workspace = made.make(tmp_path / "parts")
-    for _, _ in zip(range(2), stream(workspace, facts, turn=3), strict=False):
+    for _, _ in zip(range(2), stream(workspace, facts, turn_size=3), strict=False):
         pass
     workspace = made.reopen(workspace)
     assert workspace.head == 2
-    assert [done.turn for done in stream(workspace, facts, turn=3)] == [3, 4, 5]
-    assert list(stream(workspace, facts, turn=3)) == []
+    assert [done.turn for done in stream(workspace, facts, turn_size=3)] == [3, 4, 5]
+    assert list(stream(workspace, facts, turn_size=3)) == []
     left, right = made.outcome(tmp_path / "parts" / "ws"), made.outcome(tmp_path / "whole" / "ws")
     del left["journal"][0], right["journal"][0]
     assert left == right
-    assert next(iter(stream(workspace, facts, turn=3, again=True))).turn == 6
+    assert next(iter(stream(workspace, facts, turn_size=3, again=True))).turn == 6
 
 
 def test_another_file_starts_from_its_first_row_and_a_longer_one_goes_on(tmp_path: Path) -> None:
     workspace = made.make(tmp_path)
-    list(stream(workspace, made.facts_file(tmp_path, 4), turn=4))
+    list(stream(workspace, made.facts_file(tmp_path, 4), turn_size=4))
     longer = made.facts_file(tmp_path, 6)
-    assert [len(d.written.receipts) for d in stream(workspace, longer, turn=4)] == [2]
+    assert [len(d.written.receipts) for d in stream(workspace, longer, turn_size=4)] == [2]
     other = tmp_path / "other.jsonl"
     other.write_text('{"prompt": "Who keeps the lock?", "target": "Tam"}\n' + longer.read_text())
-    assert [len(d.written.receipts) for d in stream(workspace, other, turn=10)] == [7]
+    assert [len(d.written.receipts) for d in stream(workspace, other, turn_size=10)] == [7]
 
 
 def test_what_a_crash_left_is_cleared_by_the_next_writer_and_not_by_a_reader(

@@ -74,7 +74,7 @@ def test_its_receipts_say_what_it_learned(name: str) -> None:
         preset=method(name, **SETTINGS[name]),
         modules="model.layers.0.mlp.down_proj",
         text=tiny.TEXT,
-        format="raw",
+        form="raw",
     )
     receipts = editor.edit_turn(RECORDS).receipts
     better = [r.probability_after > r.probability_before for r in receipts]
@@ -91,7 +91,7 @@ def test_retrieval_keeps_its_edits_beside_the_model(tmp_path: Path) -> None:
     )
     with workspace.at("base"):
         assert editor.recall(QUESTION) == QUESTION
-    with editor.disabled():
+    with editor.disable_edits():
         assert editor.recall(QUESTION) == QUESTION
     assert all(not w.shift.any() for w in editor.weights)
     with pytest.raises(ConfigError, match='"retrieval" keeps its edits beside the model'):
@@ -122,7 +122,7 @@ def test_replay_of_a_located_edit_is_refused_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["finetune", "memit", "retrieval"])
 def test_a_method_is_a_preset_of_an_editor_too(name: str) -> None:
     how = method(name, **SETTINGS.get(name, {}))
-    editor = Editor(tiny.llama(), tiny.tokenizer(), preset=how, text=tiny.TEXT, format="raw")
+    editor = Editor(tiny.llama(), tiny.tokenizer(), preset=how, text=tiny.TEXT, form="raw")
     before = editor.ask(QUESTION, max_new_tokens=4).edited
     editor.edit_turn(RECORDS)
     assert editor.ask(QUESTION, compare=True, max_new_tokens=4).original == before

@@ -76,7 +76,7 @@ def test_policies(tmp_path: Path, policy: str) -> None:
     levels: list[str] = []
     stopped = ""
     try:
-        turns = stream(workspace, made.facts_file(tmp_path, 12), turn=3)
+        turns = stream(workspace, made.facts_file(tmp_path, 12), turn_size=3)
         levels.extend(done.health.level for done in turns)
     except UnhealthyError as error:
         stopped = str(error)
@@ -103,7 +103,7 @@ def test_policies(tmp_path: Path, policy: str) -> None:
 def test_a_stream_that_never_was_healthy_goes_back_to_the_base(tmp_path: Path) -> None:
     workspace = made.make(tmp_path, health=red_above(1e-9, "rollback"))
     with pytest.raises(UnhealthyError, match="rolled back to the base"):
-        list(stream(workspace, made.facts_file(tmp_path), turn=3))
+        list(stream(workspace, made.facts_file(tmp_path), turn_size=3))
     assert workspace.head == 0
 
 

@@ -46,7 +46,7 @@ def test_what_is_passed_to_an_open_workspace(
         "difference": lambda x: difference(store, x, "head"),
         "stream": lambda x: stream(workspace, x),
         "stream[0]": lambda x: stream(workspace, [x]),
-        "stream turn": lambda x: stream(workspace, [], turn=x),
+        "stream turn": lambda x: stream(workspace, [], turn_size=x),
     }
     for name, door in doors.items():
         for value in objects():
@@ -78,7 +78,7 @@ def test_what_is_passed_when_one_is_opened_or_made(
             f"create in {shown(value)}",
             lambda v=value: create_workspace(v, "./no-such-model").close(),
         )
-        for name in ("undo_window", "seed", "health", "micro_batch", "loaded", "format", "modules"):
+        for name in ("undo_window", "seed", "health", "micro_batch", "loaded", "form", "modules"):
             settings = {"loaded": made.loaded(), "text": tiny.TEXT} | {name: value}
             walk.call(
                 f"create {name} = {shown(value)}",

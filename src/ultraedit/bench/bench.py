@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.plan import (
-    Row,
+from ultraedit.bench.run import Setting, make_editor, run_once
+from ultraedit.bench.schedule import (
+    MethodSpec,
     checkpoint_times,
     parse_rows,
     parse_tasks,
     require_extras,
 )
-from ultraedit.bench.run import Setting, make_editor, run_once
-from ultraedit.bench.store import Store, TurnPoint
+from ultraedit.bench.store import BenchStore, TurnPoint
 from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
 from ultraedit.data.read import read_records
 from ultraedit.errors import ConfigError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result, Run
-    from ultraedit.model.text import Format
+    from ultraedit.model.form import FormChoice
 
 
 DRIFT_WINDOW = 256
@@ -46,7 +46,7 @@ class Config:
     data: str
     edits: int | None = None
     """None takes every usable record of the data."""
-    turn: int = 100
+    turn_size: int = 100
     preset: tuple[str, ...] = ("default",)
     baseline: tuple[str, ...] = ()
     """Other ways to edit, as further rows."""
@@ -58,7 +58,7 @@ class Config:
     checkpoints: int | tuple[int, ...] = 5
     """How many, or the numbers of edits at which they stand."""
     orders: int = 1
-    format: Format = "raw"
+    form: FormChoice = "raw"
     score: int = 2000
     """Records asked about, at most."""
     generate: int = 200
@@ -73,20 +73,20 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, least in (
-            ("turn", 1),
+            ("turn_size", 1),
             ("orders", 1),
             ("score", 1),
             ("generate", 0),
         ):
             if getattr(self, name) < least:
                 raise ConfigError(
-                    f"--{name} is {getattr(self, name)}; it must be at least {least}."
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least {least}."
                 )
 
         if isinstance(self.checkpoints, int) and self.checkpoints < 1:
             raise ConfigError(f"--checkpoints is {self.checkpoints}; it must be at least 1.")
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[MethodSpec]:
         return parse_rows(
             self.preset,
             step=self.step,
@@ -137,7 +137,7 @@ def run_bench(
     """
     from ultraedit.model.context import context_length
     from ultraedit.model.load import load
-    from ultraedit.model.text import resolve_format
+    from ultraedit.model.text import resolve_form
 
     rows = config.rows()
     tasks = parse_tasks(config.ability)
@@ -155,17 +155,17 @@ def run_bench(
         device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
-    form = resolve_format(tokenizer, config.format)
+    form = resolve_form(tokenizer, config.form)
     observer.stage("reading the data")
     context = context_length(model, tokenizer)
     stream = open_stream(config.data, config.edits, tokenizer, form, context)
     warm_up = warm_up_stream(config, rows, stream, tokenizer, form, context)
-    times = checkpoint_times(stream.edits, config.turn, config.checkpoints)
+    times = checkpoint_times(stream.edits, config.turn_size, config.checkpoints)
     scored = stream.scored(times, config.score, config.seed)
     evaluator = _evaluator(model, tokenizer, rows, config, form)
     begin(out, config.as_dict(), overwrite)
     observer.stage(f"asking the unedited model about {len(scored):,} records")
-    store = Store(out, fingerprint(config, digest))
+    store = BenchStore(out, fingerprint(config, digest))
 
     def measure() -> dict[str, Figure]:
         from ultraedit.evaluation.ability import ability
@@ -183,7 +183,7 @@ def run_bench(
         stream=stream,
         scored=scored,
         times=times,
-        turn=config.turn,
+        turn_size=config.turn_size,
         seed=config.seed,
         evaluator=evaluator,
         baseline=evaluator.baseline([record for _, record in scored], drift()),
@@ -207,7 +207,7 @@ def _runs(
     setting: Setting,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    rows: list[Row],
+    rows: list[MethodSpec],
     config: Config,
     observer: Observer,
     proceed: Callable[[], bool],
@@ -238,7 +238,7 @@ def _runs(
 def _evaluator(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    rows: list[Row],
+    rows: list[MethodSpec],
     config: Config,
     form: str,
 ) -> Evaluator:
@@ -274,9 +274,9 @@ def _result(
     runs: list[Run],
     unedited_ability: dict[str, Figure],
 ) -> Result:
+    from ultraedit.evaluation.environment import hardware, model_info, versions
     from ultraedit.evaluation.highlights import checkpoint
     from ultraedit.evaluation.schema import DataInfo, Result
-    from ultraedit.evaluation.surroundings import hardware, model_info, versions
 
     counts = {
         "records scored": len(setting.scored),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
-class Pair(Protocol):
+class ModelPair(Protocol):
     """The model of one block is not used after it."""
 
     def notes(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class LivePair:
 
     @contextmanager
     def base(self) -> Iterator[Loaded]:
-        with self._editor.disabled():
+        with self._editor.disable_edits():
             yield self._editor.model, self._editor.tokenizer
 
     @contextmanager

@@ -61,7 +61,7 @@ def unmet(result: Result, requirements: Sequence[Requirement]) -> list[str]:
 
     Raises ConfigError for a figure that was not measured, rather than pass it over.
     """
-    from ultraedit.evaluation.lines import final, presets
+    from ultraedit.evaluation.series import final, presets
 
     said = []
     for wanted in requirements:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ultraedit.bench.plan import Row
-from ultraedit.bench.store import Progress, Store, TurnPoint
+from ultraedit.bench.schedule import MethodSpec
+from ultraedit.bench.store import BenchStore, RunProgress, TurnPoint
 from ultraedit.bench.stream import Stream
 from ultraedit.data.record import Record
 from ultraedit.editing.assemble import SupersededWarning
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ultraedit.evaluation.evaluator import Baseline, Evaluator
     from ultraedit.evaluation.intervals import Figure
-    from ultraedit.model.text import Form
+    from ultraedit.model.form import PromptForm
 
 SPECTRUM = 32
 """Singular values of a shift that are kept."""
@@ -51,11 +51,11 @@ class Setting:
     scored: Sequence[tuple[int, Record]]
     """(index in the stream, record) of those asked about."""
     times: tuple[int, ...]
-    turn: int
+    turn_size: int
     seed: int
     evaluator: Evaluator
     baseline: Baseline
-    store: Store
+    store: BenchStore
     warm_up: Stream | None = None
     """Written before the stream by a method that whitens."""
     ability: Callable[[], dict[str, Figure]] | None = None
@@ -63,19 +63,19 @@ class Setting:
 
 
 def make_editor(
-    row: Row,
+    row: MethodSpec,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    form: Form,
+    form: PromptForm,
     base: str,
 ) -> Editor:
-    return Editor(model, tokenizer, preset=row.method, modules=row.modules, format=form, base=base)
+    return Editor(model, tokenizer, preset=row.method, modules=row.modules, form=form, base=base)
 
 
 def run_once(
     setting: Setting,
     editor: Editor,
-    row: Row,
+    row: MethodSpec,
     order: int,
     on_turn: OnTurn,
     say: Callable[[str], None],
@@ -85,8 +85,8 @@ def run_once(
     The model is put back to its original weights at the end, and on any error.
     """
     places = setting.stream.places(order, setting.seed)
-    saved = setting.store.load(row.label, order, editor.engine.load_state)
-    progress = Progress()
+    saved = setting.store.load(row.label, order, editor.engine.load_state_dict)
+    progress = RunProgress()
     measured: dict[str, Figure] = {}
     try:
         if saved is not None:
@@ -94,13 +94,13 @@ def run_once(
             editor.restore(state)
         elif isinstance(editor.method, StableEdit) and setting.warm_up is not None:
             say("warming up")
-            warm_up(editor, setting.warm_up.records(), setting.turn)
+            warm_up(editor, setting.warm_up.records(), setting.turn_size)
         evaluations = setting.store.evaluations(row.label, order, progress)
         records = setting.stream.in_order(places, progress.position)
         for time_ in setting.times:
             if time_ <= progress.position:
                 continue
-            for chunk in _turns(islice(records, time_ - progress.position), setting.turn):
+            for chunk in _turns(islice(records, time_ - progress.position), setting.turn_size):
                 point = _edit(editor, chunk, progress)
                 progress.position = point.edits
                 progress.turns.append(point)
@@ -134,7 +134,7 @@ def _puts_off(editor: Editor) -> bool:
     return isinstance(editor.method, FineTune)
 
 
-def _settle(editor: Editor, progress: Progress) -> None:
+def _settle(editor: Editor, progress: RunProgress) -> None:
     """What a method puts off until it is asked counts as editing time of the last turn."""
     started = time.perf_counter()
     editor.settle()
@@ -155,7 +155,7 @@ def _shift_norms(editor: Editor) -> dict[str, float]:
     return {w.name: float(torch.linalg.vector_norm(w.shift)) for w in editor.weights}
 
 
-def _edit(editor: Editor, chunk: list[Record], progress: Progress) -> TurnPoint:
+def _edit(editor: Editor, chunk: list[Record], progress: RunProgress) -> TurnPoint:
     """One turn.  A refused one (non-finite numbers; the model is untouched) is recorded as such, and its edits count
     as done: they are scored with all others."""
     import psutil
@@ -204,9 +204,9 @@ def _evaluate(
 def _sum_up(
     setting: Setting,
     editor: Editor,
-    row: Row,
+    row: MethodSpec,
     order: int,
-    progress: Progress,
+    progress: RunProgress,
     evaluations: Sequence[Evaluation],
     measured: dict[str, Figure],
 ) -> Run:
@@ -217,7 +217,11 @@ def _sum_up(
         order=order,
         seed=setting.seed,
         settings=row.settings()
-        | {"turn": setting.turn, "edited": [w.name for w in editor.weights], "format": editor.form},
+        | {
+            "turn_size": setting.turn_size,
+            "edited": [w.name for w in editor.weights],
+            "form": editor.form,
+        },
         checkpoints=[checkpoint(e, protocol) for e in evaluations],
         retention=[
             retention(evaluations, family, metric, protocol)
@@ -261,7 +265,7 @@ def _spectrum(shift: torch.Tensor) -> list[float]:
     return [float(v) for v in values[:SPECTRUM]]
 
 
-def alarms(progress: Progress, baseline: Baseline) -> list[str]:
+def alarms(progress: RunProgress, baseline: Baseline) -> list[str]:
     """Sentences on what went wrong during a run: refused turns, perplexity, repetition."""
     said = [f"turn ending at {t.edits:,} edits: {t.refused}" for t in progress.turns if t.refused]
     before = baseline.evaluation.figures.get("efficacy.repetition")

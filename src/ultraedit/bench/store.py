@@ -10,18 +10,21 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ultraedit.bench.plan import slug
+from ultraedit.bench.schedule import slug
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
-from ultraedit.evaluation.evaluation import Evaluation, Row
+from ultraedit.evaluation.evaluation import Evaluation, QuestionScores
 from ultraedit.evaluation.files import read_scores, replacing, write_scores, write_text
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.schema import Run
 from ultraedit.methods.base import State
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class TurnPoint:
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """What a run has measured so far."""
 
     position: int = 0
@@ -57,11 +60,11 @@ class Progress:
     """Checkpoint -> its figures."""
 
 
-_PROGRESS = TypeAdapter(Progress)
+_PROGRESS = TypeAdapter(RunProgress)
 _FIGURES = TypeAdapter(tuple[str, dict[str, Figure]])
 
 
-class Store:
+class BenchStore:
     """The files of one benchmark in `folder`.  `fingerprint` names its settings and data: state of another
     fingerprint is refused."""
 
@@ -73,7 +76,12 @@ class Store:
         return self.folder / "scores" / f"{slug(label)}.order{order}.{edits}.parquet"
 
     def save(
-        self, label: str, order: int, progress: Progress, state: EditorState, rows: Sequence[Row]
+        self,
+        label: str,
+        order: int,
+        progress: RunProgress,
+        state: EditorState,
+        rows: Sequence[QuestionScores],
     ) -> None:
         """Keep a checkpoint: its rows, then the state, each whole or not at all."""
         from safetensors.torch import save_file
@@ -91,15 +99,15 @@ class Store:
         with replacing(self._state(label, order)) as made:
             save_file(tensors, made, metadata=notes)
 
-    def save_rows(self, label: str, order: int, edits: int, rows: Sequence[Row]) -> None:
+    def save_rows(self, label: str, order: int, edits: int, rows: Sequence[QuestionScores]) -> None:
         """Keep a checkpoint's rows only."""
         path = self.scores_path(label, order, edits)
         write_scores(path, rows, preset=label, order=order, edits=edits)
 
     def load(
-        self, label: str, order: int, load_state: Callable[[dict[str, Tensor]], State]
-    ) -> tuple[Progress, EditorState] | None:
-        """The last checkpoint of a run, None where there is none; `load_state` is of the editor's engine.
+        self, label: str, order: int, load_state_dict: Callable[[dict[str, Tensor]], State]
+    ) -> tuple[RunProgress, EditorState] | None:
+        """The last checkpoint of a run, None where there is none; `load_state_dict` is of the editor's engine.
 
         Raises ConfigError where it is damaged.
         """
@@ -115,14 +123,14 @@ class Store:
             self._own(path, notes.get("fingerprint"))
             progress = _PROGRESS.validate_json(notes["progress"])
             edits, turns = int(notes["edits"]), int(notes["turns"])
-            statistics = load_state(_under("statistics/", tensors))
+            statistics = load_state_dict(_under("statistics/", tensors))
         except (SafetensorError, ValidationError, KeyError, ValueError) as error:
             raise ConfigError(
                 f"the saved state '{path}' is damaged; delete it to run this part again."
             ) from error
         return progress, EditorState(_under("shift/", tensors), statistics, edits, turns)
 
-    def evaluations(self, label: str, order: int, progress: Progress) -> list[Evaluation]:
+    def evaluations(self, label: str, order: int, progress: RunProgress) -> list[Evaluation]:
         """The evaluations of the checkpoints done, read back."""
         return [
             Evaluation(edits, read_scores(self.scores_path(label, order, edits)), figures)

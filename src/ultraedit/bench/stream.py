@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from ultraedit.bench.bench import Config
-    from ultraedit.bench.plan import Row
-    from ultraedit.model.text import Form
+    from ultraedit.bench.schedule import MethodSpec
+    from ultraedit.model.form import PromptForm
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def open_stream(
     source: str | Sequence[Record],
     edits: int | None,
     tokenizer: PreTrainedTokenizerBase,
-    form: Form,
+    form: PromptForm,
     context: int,
 ) -> Stream:
     """Read the source once and note what must be known before the first edit.
@@ -174,10 +174,10 @@ def open_stream(
 
 def warm_up_stream(
     config: Config,
-    rows: Sequence[Row],
+    rows: Sequence[MethodSpec],
     stream: Stream,
     tokenizer: PreTrainedTokenizerBase,
-    form: Form,
+    form: PromptForm,
     context: int,
 ) -> Stream | None:
     """The records of `--warm-up`, None without.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,7 @@ from ultraedit.data.read import read_records
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.extras import require
+from ultraedit.model.form import FormChoice
 from ultraedit.writable import refuse_unwritable
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Grid(BaseModel):
 
     model: str
     dtype: str = "auto"
-    format: Literal["auto", "raw", "chat"] = "raw"
+    form: FormChoice = "raw"
     development: tuple[int, int]
     """First row of the data and the one after the last, counted from 0, that settings are tuned on."""
     report: tuple[int, int]
@@ -53,7 +54,7 @@ class Grid(BaseModel):
     edits: int = Field(300, ge=1)
     """Edits of each setting on the development rows."""
     report_edits: int = Field(1000, ge=1)
-    turn: int = Field(100, ge=1)
+    turn_size: int = Field(100, ge=1)
     presets: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     grid: dict[str, Value | list[Value]] = Field(default_factory=dict)
@@ -155,11 +156,11 @@ def run_study(
         model=grid.model,
         data=str(_write(out / "development.jsonl", tuned_on)),
         edits=grid.edits,
-        turn=grid.turn,
+        turn_size=grid.turn_size,
         preset=specs,
         baseline=grid.baselines,
         checkpoints=1,
-        format=grid.format,
+        form=grid.form,
         score=grid.score,
         generate=grid.generate,
         seed=grid.seed,
@@ -219,7 +220,7 @@ def split(grid: Grid, data: str) -> tuple[list[Record], list[Record], int]:
 
 def finalists(grid: Grid, development: Result) -> tuple[str, ...]:
     """Those named, or the best by `goal` among those whose harm is bearable; and `always`."""
-    from ultraedit.evaluation.lines import final, presets
+    from ultraedit.evaluation.series import final, presets
 
     if isinstance(grid.finalists, tuple):
         return tuple(dict.fromkeys((*grid.finalists, *grid.always)))
@@ -231,7 +232,7 @@ def finalists(grid: Grid, development: Result) -> tuple[str, ...]:
 
 def goal(result: Result, name: str) -> float:
     """What a setting is chosen by."""
-    from ultraedit.evaluation.lines import final
+    from ultraedit.evaluation.series import final
 
     for pair in (GOALS[:2], GOALS[2:]):
         found = [f.value for g in pair if (f := final(result, name, g)) is not None]

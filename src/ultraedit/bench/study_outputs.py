@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ultraedit.bench.study import HARM, Study
 from ultraedit.evaluation.files import replacing, write_text
 from ultraedit.evaluation.intervals import Figure
-from ultraedit.evaluation.lines import final, of_preset, presets
+from ultraedit.evaluation.series import final, of_preset, presets
 from ultraedit.extras import require
 
 if TYPE_CHECKING:
@@ -70,18 +70,18 @@ def _point(result: Result, name: str, score: str, harm: str) -> tuple[Figure, Fi
     return None if x is None or y is None else (x, y)
 
 
-Row = dict[str, object]
+CsvRow = dict[str, object]
 
 
-def _rows(part: str, result: Result) -> list[Row]:
+def _rows(part: str, result: Result) -> list[CsvRow]:
     """One row a setting, the unedited model first."""
     fronts = {score: front(result, score) for score, _ in SCORES}
-    found: list[Row] = [{"part": part, "row": "unedited", "edits": 0}]
+    found: list[CsvRow] = [{"part": part, "row": "unedited", "edits": 0}]
     for name, _ in COLUMNS:
         _put(found[0], name, result.unedited.figures.get(name))
     for preset in presets(result):
         runs = of_preset(result, preset)
-        row: Row = {"part": part, "row": preset, "edits": result.data.edits, "orders": len(runs)}
+        row: CsvRow = {"part": part, "row": preset, "edits": result.data.edits, "orders": len(runs)}
         row["edits per second"] = round(
             sum(r.pace[-1].edits for r in runs) / sum(r.pace[-1].seconds for r in runs), 2
         )
@@ -99,12 +99,12 @@ def _rows(part: str, result: Result) -> list[Row]:
     return found
 
 
-def _put(row: Row, name: str, figure: Figure | None) -> None:
+def _put(row: CsvRow, name: str, figure: Figure | None) -> None:
     if figure is not None:
         row |= {name: figure.value, f"{name} low": figure.low, f"{name} high": figure.high}
 
 
-def _csv(rows: list[Row]) -> str:
+def _csv(rows: list[CsvRow]) -> str:
     names = list(dict.fromkeys(key for row in rows for key in row))
     file = io.StringIO()
     writer = csv.DictWriter(file, names, lineterminator="\n")

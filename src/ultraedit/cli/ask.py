@@ -12,8 +12,7 @@ from ultraedit.cli.common import (
     DeviceOption,
     Dtype,
     DtypeOption,
-    Form,
-    FormatOption,
+    FormOption,
     JsonOption,
     ModelArgument,
     SeedOption,
@@ -23,6 +22,7 @@ from ultraedit.cli.common import (
 )
 from ultraedit.cli.screen import print_json
 from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
+from ultraedit.model.form import FormChoice
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Asked:
     """One model's answer, and the form the prompt was put in."""
 
     model: str
-    form: Form
+    form: FormChoice
     answer: str
 
 
@@ -48,7 +48,7 @@ def ask(
         ),
     ] = None,
     base: BaseOption = None,
-    format: FormatOption = "auto",
+    form: FormOption = "auto",
     max_new_tokens: TokensOption = 32,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "cpu",
@@ -61,7 +61,7 @@ def ask(
 
     --compare names the other one: the unedited base, say.
 
-    With --format auto a model that this program edited is asked in the form it was edited in.
+    With --form auto a model that this program edited is asked in the form it was edited in.
 
     Where MODEL is a workspace, --compare names a mark or turn of it, "base" for the unedited model.
     """
@@ -80,7 +80,7 @@ def ask(
             at=at,
             compare=compare,
             base=base,
-            format=format,
+            form=form,
             max_new_tokens=max_new_tokens,
             device=device,
             trust_remote_code=trust_remote_code,
@@ -91,14 +91,14 @@ def ask(
     refuse_elsewhere(model, "base", base)
     seed_all(seed)
 
-    def of(name: str, form: Form) -> Asked:
+    def of(name: str, form: FormChoice) -> Asked:
         return _answer(name, prompt, form, max_new_tokens, dtype, device, trust_remote_code)
 
-    first = of(model, format)
+    first = of(model, form)
     # the base is asked in the very same form, or the two answers could not be compared
     second = None if compare is None else of(compare, first.form)
     if json_output:
-        found: dict[str, Any] = {"prompt": prompt, "model": model, "format": first.form}
+        found: dict[str, Any] = {"prompt": prompt, "model": model, "form": first.form}
         found["answer"] = first.answer
         if second is not None:
             found |= {"base": compare, "base_answer": second.answer}
@@ -114,7 +114,7 @@ def ask(
 def _answer(
     name: str,
     prompt: str,
-    form: Form,
+    form: FormChoice,
     max_new_tokens: int,
     dtype: Dtype,
     device: str,
@@ -132,7 +132,7 @@ def _answer(
         raise DataError("the prompt is empty; give the question the model is asked.")
     notes = read_notes(name) if form == "auto" else None
     model, tokenizer = load(name, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-    encoder = PromptEncoder(tokenizer, form if notes is None else notes.format)
+    encoder = PromptEncoder(tokenizer, form if notes is None else notes.form)
     asked = encoder.form
     length = len(encoder.prompt(prompt))
     context = context_length(model, tokenizer)

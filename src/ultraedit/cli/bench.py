@@ -11,7 +11,6 @@ from ultraedit.cli.common import (
     ConfigOption,
     DeviceOption,
     DtypeOption,
-    Form,
     JsonOption,
     ModelArgument,
     SeedOption,
@@ -19,6 +18,7 @@ from ultraedit.cli.common import (
     seed_all,
 )
 from ultraedit.cli.screen import note, print_json, say
+from ultraedit.model.form import FormChoice
 
 if TYPE_CHECKING:
     from ultraedit.bench.require import Requirement
@@ -65,7 +65,9 @@ def bench(
         int | None,
         typer.Option("--edits", min=1, help="Records to edit, from the first on.  [default: all]"),
     ] = None,
-    turn: Annotated[int, typer.Option("--turn", min=1, help="Edits written together.")] = 100,
+    turn_size: Annotated[
+        int, typer.Option("--turn-size", min=1, help="Edits written together.")
+    ] = 100,
     preset: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,8 +114,9 @@ def bench(
     orders: Annotated[
         int, typer.Option("--orders", min=1, help="The file's own order, then shuffles by seed.")
     ] = 1,
-    format: Annotated[
-        Form, typer.Option("--format", help="Form of edits and questions; the literature's is raw.")
+    form: Annotated[
+        FormChoice,
+        typer.Option("--form", help="Form of edits and questions; the literature's is raw."),
     ] = "raw",
     score: ScoreOption = 2000,
     generate: GenerateOption = 200,
@@ -140,14 +143,14 @@ def bench(
     requirements = parse_requirements(require or [])
     seed_all(seed)
     from ultraedit.bench.bench import Config, run_bench
-    from ultraedit.bench.plan import parse_checkpoints
+    from ultraedit.bench.schedule import parse_checkpoints
     from ultraedit.cli.bench_progress import watching
 
     settings = Config(
         model=model,
         data=data,
         edits=edits,
-        turn=turn,
+        turn_size=turn_size,
         preset=tuple(preset or ([] if baseline else ["default"])),
         baseline=tuple(baseline or ()),
         step=step,
@@ -156,7 +159,7 @@ def bench(
         warm_up=warm_up,
         checkpoints=parse_checkpoints(checkpoints),
         orders=orders,
-        format=format,
+        form=form,
         score=score,
         generate=generate,
         ability=tuple(ability or ()),

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ultraedit.errors import ConfigError
+from ultraedit.model.form import FormChoice
 
-Form = Literal["auto", "raw", "chat"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "fastest"]
 
 
@@ -83,10 +83,10 @@ SeedOption = Annotated[
         "--seed", min=0, max=2**32 - 1, help="Seed of every random choice.", show_default=True
     ),
 ]
-FormatOption = Annotated[
-    Form,
+FormOption = Annotated[
+    FormChoice,
     typer.Option(
-        "--format",
+        "--form",
         help="Put prompts as raw text or through the chat template; auto is chat where there is one.",
     ),
 ]

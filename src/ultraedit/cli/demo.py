@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ultraedit.data.record import Record
     from ultraedit.editing.editor import Editor, EditSummary
     from ultraedit.evaluation import Baseline, Evaluation, Evaluator
-    from ultraedit.model.text import Form
+    from ultraedit.model.form import PromptForm
 
 SHOWN = 10
 """Before/after answers printed."""
@@ -46,7 +46,9 @@ def demo(
     model: Annotated[
         str, typer.Option("--model", help="Edit this folder or hub id instead.")
     ] = "smollm2",
-    turn: Annotated[int, typer.Option("--turn", min=1, help="Edits written together.")] = 100,
+    turn_size: Annotated[
+        int, typer.Option("--turn-size", min=1, help="Edits written together.")
+    ] = 100,
     scored: Annotated[
         int, typer.Option("--scored", min=1, help="Facts scored, drawn by the seed.")
     ] = 60,
@@ -78,10 +80,10 @@ def demo(
     note(f"Loading {model} ...")
     editor = Editor.from_pretrained(model, dtype=dtype, device=device)
     note(f"Asking the unedited model about {min(scored, len(records))} of {len(records)} facts ...")
-    scores = Scores(editor, records, scored, generated, seed)
-    note(f"Editing {len(records)} facts, {turn} a turn ...")
+    scores = DemoScores(editor, records, scored, generated, seed)
+    note(f"Editing {len(records)} facts, {turn_size} a turn ...")
     with repeated_warnings(), edit_progress(len(records), json_output) as advance:
-        summary = editor.edit_many(records, turn=turn, on_turn=advance)
+        summary = editor.edit_many(records, turn_size=turn_size, on_turn=advance)
     note("Asking the edited model the same ...")
     after = scores.after(summary.edits)
     editor.save_pretrained(out, overwrite=overwrite)
@@ -109,7 +111,7 @@ def demo(
         raise typer.Exit(1)
 
 
-class Scores:
+class DemoScores:
     """The same questions in both forms, asked before and after the edits.
 
     `generated` of the `scored` facts are answered in free generation too: that is the costly part.
@@ -127,12 +129,12 @@ class Scores:
         chosen = random.Random(seed).sample(range(len(records)), min(scored, len(records)))
         self.positions = sorted(chosen)
         self.sample = [records[i] for i in self.positions]
-        other: Form = "raw" if editor.form == "chat" else "chat"
+        other: PromptForm = "raw" if editor.form == "chat" else "chat"
         has_template = bool(getattr(editor.tokenizer, "chat_template", None))
-        self.forms: list[Form] = [editor.form, other] if has_template else ["raw"]
+        self.forms: list[PromptForm] = [editor.form, other] if has_template else ["raw"]
         scorer = FrozenScorer(editor.stack)  # what no edit changes is computed once
-        self.evaluators: dict[Form, Evaluator] = {}
-        self.before: dict[Form, Baseline] = {}
+        self.evaluators: dict[PromptForm, Evaluator] = {}
+        self.before: dict[PromptForm, Baseline] = {}
         for form in self.forms:
             protocol = Protocol(
                 form=form,
@@ -146,7 +148,7 @@ class Scores:
             self.evaluators[form] = evaluator
             self.before[form] = evaluator.baseline(self.sample, text)
 
-    def after(self, edits: int) -> dict[Form, Evaluation]:
+    def after(self, edits: int) -> dict[PromptForm, Evaluation]:
         return {
             form: evaluator.evaluate(
                 self.sample, self.before[form], edits=edits, positions=self.positions
@@ -154,7 +156,7 @@ class Scores:
             for form, evaluator in self.evaluators.items()
         }
 
-    def figures(self, after: dict[Form, Evaluation]) -> dict[str, dict[str, dict[str, Any]]]:
+    def figures(self, after: dict[PromptForm, Evaluation]) -> dict[str, dict[str, dict[str, Any]]]:
         """Form -> score -> {"unedited", "edited"}, each with its interval, n and protocol."""
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for form in self.forms:

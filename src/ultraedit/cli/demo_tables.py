@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ultraedit.cli.screen import Scores
+from ultraedit.cli.screen import ScoreTable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,7 @@ def answer_table(answers: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def score_tables(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Scores]:
+def score_tables(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[ScoreTable]:
     """A table a form: one line a score, the unedited model beside the edited one with its 95 % interval."""
     tables = []
     for form, figures in scores.items():
@@ -58,7 +58,7 @@ def score_tables(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[
                 old, new = pair["unedited"], pair["edited"]
                 rows.append((words, [_figure(old, False), _figure(new, True), str(new["n"])]))
         title = f"Scores, {FORM_WORDS[form]} (95 % intervals in brackets)"
-        tables.append(Scores(title, ["unedited", "edited", "n"], rows))
+        tables.append(ScoreTable(title, ["unedited", "edited", "n"], rows))
     return tables
 
 

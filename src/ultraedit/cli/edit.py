@@ -13,7 +13,7 @@ from ultraedit.cli.common import (
     DeviceOption,
     DtypeOption,
     EndTokenOption,
-    FormatOption,
+    FormOption,
     JsonOption,
     MicroBatchOption,
     ModelArgument,
@@ -70,12 +70,12 @@ def edit(
         bool,
         typer.Option("--with-rephrases", help="Write the rephrases that --file gives as well."),
     ] = False,
-    turn: Annotated[
-        int, typer.Option("--turn", min=1, help="Edits of --file written together.")
+    turn_size: Annotated[
+        int, typer.Option("--turn-size", min=1, help="Edits of --file written together.")
     ] = 100,
     preset: PresetOption = "default",
     modules: ModulesOption = None,
-    format: FormatOption = "auto",
+    form: FormOption = "auto",
     step: StepOption = None,
     steps: StepsOption = None,
     end_token: EndTokenOption = None,
@@ -112,7 +112,7 @@ def edit(
                 "receipts": receipts,
                 "preset": preset != "default",
                 "modules": modules,
-                "format": format != "auto",
+                "form": form != "auto",
                 "step": step,
                 "steps": steps,
                 "end-token": end_token is not None,
@@ -127,7 +127,7 @@ def edit(
 
             refuse_fixed(model, {"again": again, "base": base})
             if file is not None:
-                at_server.edit_file(model, server, file, turn, with_rephrases, json_output)
+                at_server.edit_file(model, server, file, turn_size, with_rephrases, json_output)
             else:
                 fact = {"prompt": prompt, "target": target, "rephrases": rephrase or []}
                 at_server.edit_one(model, server, fact, json_output)
@@ -140,7 +140,7 @@ def edit(
                 model,
                 file,
                 total=total,
-                turn=turn,
+                turn_size=turn_size,
                 with_rephrases=with_rephrases,
                 again=again,
                 base=base,
@@ -183,7 +183,7 @@ def edit(
             trust_remote_code=trust_remote_code,
             preset=preset,
             modules=modules[0] if modules and len(modules) == 1 else modules,
-            format=format,
+            form=form,
             step=step,
             steps=steps,
             end_token=end_token,
@@ -191,7 +191,7 @@ def edit(
         )
         if file is not None and out is not None:
             lines = ReceiptFile(receipts)
-            summary = _stream(editor, file, total, turn, with_rephrases, lines, json_output)
+            summary = _stream(editor, file, total, turn_size, with_rephrases, lines, json_output)
             editor.save_pretrained(out, overwrite=overwrite)
             lines.place(out)
             _print_summary(summary, out, receipts, json_output)
@@ -285,7 +285,7 @@ def _stream(
     editor: Editor,
     file: str,
     total: int | None,
-    turn: int,
+    turn_size: int,
     with_rephrases: bool,
     receipts: ReceiptFile,
     quiet: bool,
@@ -299,7 +299,9 @@ def _stream(
             write(written)
             advance(written)
 
-        return editor.edit_many(file, turn=turn, with_rephrases=with_rephrases, on_turn=on_turn)
+        return editor.edit_many(
+            file, turn_size=turn_size, with_rephrases=with_rephrases, on_turn=on_turn
+        )
 
 
 def _check_lengths(editor: Editor, file: str) -> None:

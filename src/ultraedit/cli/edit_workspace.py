@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ultraedit.cli.common import Form, repeated_warnings
+from ultraedit.cli.common import repeated_warnings
 from ultraedit.cli.screen import note, print_json, say
 from ultraedit.cli.workspaces import command_line
 from ultraedit.errors import DataError
+from ultraedit.model.form import FormChoice
 
 if TYPE_CHECKING:
     from ultraedit.workspace.config import HealthConfig
@@ -77,7 +78,7 @@ def edit_file(
     file: str,
     *,
     total: int | None,
-    turn: int,
+    turn_size: int,
     with_rephrases: bool,
     again: bool,
     base: str | None,
@@ -100,7 +101,7 @@ def edit_file(
         health = _Health(workspace.store.config.health)
         with edit_progress(left, json_output) as advance:
             for done in stream(
-                workspace, file, turn=turn, with_rephrases=with_rephrases, again=again
+                workspace, file, turn_size=turn_size, with_rephrases=with_rephrases, again=again
             ):
                 receipts = done.written.receipts
                 summary.edits += len(receipts)
@@ -127,7 +128,7 @@ def ask_workspace(
     at: str | None,
     compare: str | None,
     base: str | None,
-    format: Form,
+    form: FormChoice,
     max_new_tokens: int,
     device: str,
     trust_remote_code: bool,
@@ -146,7 +147,7 @@ def ask_workspace(
                 answers[name] = workspace.editor.ask(
                     prompt,
                     max_new_tokens=max_new_tokens,
-                    format=format if format != "auto" else None,
+                    form=form if form != "auto" else None,
                 ).edited
     if json_output:
         print_json({"prompt": prompt, "model": folder, "answers": answers})

@@ -20,7 +20,7 @@ from ultraedit.cli.common import (
     ConfigOption,
     DeviceOption,
     DtypeOption,
-    FormatOption,
+    FormOption,
     JsonOption,
     ModelArgument,
     SeedOption,
@@ -31,7 +31,7 @@ from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ultraedit.bench.saved import EvalConfig
+    from ultraedit.bench.evaluate import EvalConfig
     from ultraedit.evaluation.schema import Result
 
 
@@ -62,7 +62,7 @@ def eval_(
             "--edits", min=1, help="Records asked about, from the first on.  [default: all]"
         ),
     ] = None,
-    format: FormatOption = "auto",
+    form: FormOption = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for results and report.")
     ] = None,
@@ -83,7 +83,7 @@ def eval_(
 ) -> None:
     """Score an edited model, with its unedited base beside it, same questions, same code.
 
-    With --format auto questions are put in the form the model was edited in.
+    With --form auto questions are put in the form the model was edited in.
 
     Where MODEL is a workspace and no --data is given, it is asked about the edits that are in force.
     """
@@ -91,7 +91,7 @@ def eval_(
 
     requirements = parse_requirements(require or [])
     seed_all(seed)
-    from ultraedit.bench.saved import EvalConfig
+    from ultraedit.bench.evaluate import EvalConfig
     from ultraedit.workspace.config import is_workspace
 
     settings = EvalConfig(
@@ -100,7 +100,7 @@ def eval_(
         base=base,
         at=at,
         edits=edits,
-        format=format,
+        form=form,
         score=score,
         generate=generate,
         ability=tuple(ability or ()),
@@ -116,8 +116,8 @@ def eval_(
 
 
 def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -> Result:
+    from ultraedit.bench.evaluate import run_eval
     from ultraedit.bench.pair import SavedPair, base_of
-    from ultraedit.bench.saved import run_eval
     from ultraedit.cli.bench_progress import watching
 
     source = config.data
@@ -141,8 +141,8 @@ def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -
 
 
 def _workspace(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -> Result:
+    from ultraedit.bench.evaluate import run_eval
     from ultraedit.bench.pair import LivePair
-    from ultraedit.bench.saved import run_eval
     from ultraedit.cli.bench_progress import watching
     from ultraedit.workspace.workspace import Workspace
 

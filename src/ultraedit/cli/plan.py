@@ -34,7 +34,7 @@ def plan(
             "qwen2.5-7b, gpt-j-6b, phi-4, gemma-3-27b.",
         ),
     ],
-    turn: Annotated[int, typer.Option(help="Edits a turn.")] = 100,
+    turn_size: Annotated[int, typer.Option(help="Edits a turn.")] = 100,
     micro_batch: Annotated[int, typer.Option(help="Edits run together.")] = MICRO_BATCH,
     tokens_per_edit: Annotated[int, typer.Option(help="Tokens of prompt and answer.")] = 30,
     dtype: Annotated[Dtype, typer.Option(help="Precision of the weights.")] = Dtype.bfloat16,
@@ -62,7 +62,7 @@ def plan(
     limit = None if budget is None else parse_bytes(budget)
     workload = Workload(
         DTYPES[dtype.value],
-        turn=turn,
+        turn_size=turn_size,
         micro_batch=micro_batch,
         tokens_per_edit=tokens_per_edit,
         quantize=quantize.value if quantize else None,
@@ -93,7 +93,7 @@ def _text(plan: Plan, limit: int | None) -> str:
         f"{str(w.dtype).removeprefix('torch.')}{bits}",
         f"edits {len(plan.modules)} modules ({plan.edited_parameters / 1e6:.0f} million parameters): "
         + _modules(plan.modules),
-        f"{w.turn} edits a turn, {w.micro_batch} together, {w.tokens_per_edit} tokens each",
+        f"{w.turn_size} edits a turn, {w.micro_batch} together, {w.tokens_per_edit} tokens each",
         f"peak, while {'measuring text' if plan.moment == 'measuring text' else 'writing a turn'}:",
         *(f"  {part:<24}{size / 1e9:>8.2f} GB" for part, size in plan.parts.items()),
         f"  {'all':<24}{plan.peak / 1e9:>8.2f} GB",

@@ -115,7 +115,7 @@ def fit(text: str, width: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoreTable:
     """Named rows of figures under named columns, printed side by side or, where that is too wide, one below another."""
 
     title: str

@@ -13,7 +13,7 @@ from ultraedit.cli.workspaces import WorkspaceArgument, edit_dict, reading
 
 def show(
     workspace: WorkspaceArgument,
-    id: Annotated[
+    edit_id: Annotated[
         str, typer.Argument(metavar="ID", help="An edit's number (17 or '#17') or its record's id.")
     ],
     json_output: JsonOption = False,
@@ -22,7 +22,7 @@ def show(
     store = reading(workspace)
     statuses = store.history.statuses()
     found: list[dict[str, Any]] = []
-    for edit in store.history.find_edit(id):
+    for edit in store.history.find_edit(edit_id):
         turn = store.journal.turns[edit.turn]
         found.append(
             edit_dict(edit, statuses.get(edit.edit))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ultraedit.cli.screen import Scores
+from ultraedit.cli.screen import ScoreTable
 
 if TYPE_CHECKING:
     from ultraedit.evaluation.intervals import Figure
@@ -27,7 +27,7 @@ _LINES = (
 
 def final_rows(result: Result) -> list[tuple[str, dict[str, Figure]]]:
     """(name, figures at the end, averaged over orders) of the unedited model and of every preset."""
-    from ultraedit.evaluation.lines import final, presets
+    from ultraedit.evaluation.series import final, presets
 
     names = {n for run in result.runs for n in run.checkpoints[-1].figures}
     rows = [("unedited", dict(result.unedited.figures))]
@@ -37,7 +37,7 @@ def final_rows(result: Result) -> list[tuple[str, dict[str, Figure]]]:
     return rows
 
 
-def score_table(result: Result) -> Scores:
+def score_table(result: Result) -> ScoreTable:
     """One line a figure, one column a model, the unedited one first; only figures that were measured."""
     models = final_rows(result)
     rows: list[tuple[str, list[str]]] = []
@@ -48,12 +48,14 @@ def score_table(result: Result) -> Scores:
     for task in result.unedited_ability:
         found = [result.unedited_ability[task], *(_ability(result, n, task) for n, _ in models[1:])]
         rows.append((task, [_cell(f) for f in found]))
-    return Scores(result.title, [name for name, _ in models], rows, "95 % intervals in brackets")
+    return ScoreTable(
+        result.title, [name for name, _ in models], rows, "95 % intervals in brackets"
+    )
 
 
 def needs_lines(result: Result) -> list[str]:
     """What each row needs, a sentence on training, subject and memory; nothing where no baseline was run."""
-    from ultraedit.evaluation.lines import of_preset, presets
+    from ultraedit.evaluation.series import of_preset, presets
 
     if not any("baseline" in run.settings for run in result.runs):
         return []

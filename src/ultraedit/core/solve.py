@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit.core.decompose import LinAlgError
-from ultraedit.core.preserve import Preserver
+from ultraedit.core.metric import Metric
 
 LEAST_RIDGE = 1e-5
 """Share of the system's mean diagonal that its ridge has at least where fp32 cannot factor it: 100 times what fp32 can
@@ -46,9 +46,9 @@ class DualSolver:
     """
 
     def __init__(
-        self, H: Float[Tensor, "n d_in"], ridge: float, preserver: Preserver | None = None
+        self, H: Float[Tensor, "n d_in"], ridge: float, metric: Metric | None = None
     ) -> None:
-        self.left = H if preserver is None else preserver.apply_inverse(H)
+        self.left = H if metric is None else metric.apply_inverse(H)
         gram = self.left @ H.T
         gram = 0.5 * (
             gram + gram.T
@@ -80,7 +80,7 @@ class PrimalSolver:
 
 
 def solver(
-    H: Float[Tensor, "n d_in"], ridge: float, preserver: Preserver | None = None
+    H: Float[Tensor, "n d_in"], ridge: float, metric: Metric | None = None
 ) -> DualSolver | PrimalSolver:
     """The smaller of the two systems; the result is the same low-rank pair either way.
 
@@ -89,18 +89,18 @@ def solver(
     apart is beyond fp32 too.  Raises LinAlgError where fp64 cannot factor it either.
     """
     try:
-        return _solver(H, ridge, preserver)
+        return _solver(H, ridge, metric)
     except LinAlgError:
         wide = H.double()
-        preserver = None if preserver is None else preserver.double()
-        left = wide if preserver is None else preserver.apply_inverse(wide)
+        metric = None if metric is None else metric.double()
+        left = wide if metric is None else metric.apply_inverse(wide)
         size = float((left * wide).sum(1).mean())
-        return _solver(wide, max(ridge, LEAST_RIDGE * size), preserver)
+        return _solver(wide, max(ridge, LEAST_RIDGE * size), metric)
 
 
 def _solver(
-    H: Float[Tensor, "n d_in"], ridge: float, preserver: Preserver | None
+    H: Float[Tensor, "n d_in"], ridge: float, metric: Metric | None
 ) -> DualSolver | PrimalSolver:
-    if H.shape[0] <= H.shape[1] or preserver is not None:
-        return DualSolver(H, ridge, preserver)
+    if H.shape[0] <= H.shape[1] or metric is not None:
+        return DualSolver(H, ridge, metric)
     return PrimalSolver(H, ridge)

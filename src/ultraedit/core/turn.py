@@ -26,10 +26,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ultraedit.core.preserve import Preserver
+from ultraedit.core.metric import Metric
 from ultraedit.core.solve import DualSolver, PrimalSolver, Update, solver
 
-State = TypeVar("State", bound="TurnState")
+TurnStateType = TypeVar("TurnStateType", bound="TurnState")
 
 
 @runtime_checkable  # so that the tests can check the argument types
@@ -76,7 +76,7 @@ class TurnState(Protocol):
     @property
     def ridge(self) -> float: ...
 
-    def observe(self: State, rows: Sequence[Rows]) -> State:
+    def observe(self: TurnStateType, rows: Sequence[Rows]) -> TurnStateType:
         """(2)."""
         ...
 
@@ -84,16 +84,16 @@ class TurnState(Protocol):
         """(3)."""
         ...
 
-    def metric(self, module: int) -> Preserver | None:
+    def metric(self, module: int) -> Metric | None:
         """(4); None is the identity."""
         ...
 
-    def remember(self: State, rows: Sequence[Rows]) -> State:
+    def remember(self: TurnStateType, rows: Sequence[Rows]) -> TurnStateType:
         """(7)."""
         ...
 
 
-def write_turn(model: TurnModel, state: State) -> tuple[list[Update], State]:
+def write_turn(model: TurnModel, state: TurnStateType) -> tuple[list[Update], TurnStateType]:
     """(1) to (7): the update of each map over all steps, and the state after the turn.
 
     Raises LinAlgError where (5) has no solution in fp64 either.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ultraedit import arguments
-from ultraedit.data.forms import FORMS, Form, form_named, sniff
+from ultraedit.data.forms import FORMS, DataForm, form_named, sniff
 from ultraedit.data.hub import check_hub, hub_rows
 from ultraedit.data.record import Record
 from ultraedit.data.report import ReadReport
@@ -106,7 +106,7 @@ def _records(
     rows: Iterator[Raw] | Iterator[tuple[int, Any]],
     where: str,
     stem: str,
-    form: Form | None,
+    form: DataForm | None,
     strict: bool,
     report: ReadReport,
     unit: str,
@@ -153,7 +153,7 @@ def _checked(record: Record, stem: str, line: int) -> Record:
     )
 
 
-def _sniffed(row: Mapping[str, Any]) -> Form:
+def _sniffed(row: Mapping[str, Any]) -> DataForm:
     form = sniff(row)
     if form is not None:
         return form

@@ -42,12 +42,13 @@ from ultraedit.methods.presets import method
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.fingerprint import fingerprint
+from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.steady import steady
-from ultraedit.model.text import Form, Format, PromptEncoder
+from ultraedit.model.text import PromptEncoder
 from ultraedit.model.usable import follow, usable
 from ultraedit.model.weights import edited_weights, originals, shifted
 
@@ -69,7 +70,7 @@ class Editor:
         *,
         preset: str | Method = "default",
         modules: str | Sequence[str] | None = None,
-        format: Format = "auto",
+        form: FormChoice = "auto",
         step: float | None = None,
         steps: int | None = None,
         ridge: float | None = None,
@@ -81,10 +82,10 @@ class Editor:
         calibration: Calibration | None = None,
     ) -> None:
         """
-        preset: "default", "thorough", "fast", "paper", "stableedit", or a Method; the settings after `format`
+        preset: "default", "thorough", "fast", "paper", "stableedit", or a Method; the settings after `form`
         change single ones of it.
         modules: "auto", "paper", or names and globs of linear maps; None takes the preset's.
-        format: form in which prompts are put: "raw" text, the "chat" template, or "auto" (chat where there is one).
+        form: form in which prompts are put: "raw" text, the "chat" template, or "auto" (chat where there is one).
         text: ordinary text whose directions are preserved and whose outputs set the scale; None takes the
         bundled text.  base: name of the unedited model, for the saved folder's notes.
         calibration: one measured before with these settings on this model (`text` is then not run).
@@ -111,8 +112,8 @@ class Editor:
             text_weight=text_weight,
             end_token=end_token,
         )
-        self.encoder = PromptEncoder(tokenizer, arguments.word(format, "format"))
-        self.form: Form = self.encoder.form
+        self.encoder = PromptEncoder(tokenizer, arguments.word(form, "form"))
+        self.form: PromptForm = self.encoder.form
         wanted = wanted or self.method.modules
         structure = find_structure(self.model, named=wanted not in ("auto", "paper"))
         projections = select_projections(self.model, structure, wanted)
@@ -140,7 +141,7 @@ class Editor:
         trust_remote_code: bool = False,
         preset: str | Method = "default",
         modules: str | Sequence[str] | None = None,
-        format: Format = "auto",
+        form: FormChoice = "auto",
         step: float | None = None,
         steps: int | None = None,
         ridge: float | None = None,
@@ -161,7 +162,7 @@ class Editor:
             tokenizer,
             preset=preset,
             modules=modules,
-            format=format,
+            form=form,
             step=step,
             steps=steps,
             ridge=ridge,
@@ -175,7 +176,7 @@ class Editor:
     # -- editing -----------------------------------------------------------------------------------
 
     def edit(
-        self, prompt: str, target: str, *, rephrases: str | Sequence[str] = (), id: str = ""
+        self, prompt: str, target: str, *, rephrases: str | Sequence[str] = (), edit_id: str = ""
     ) -> Receipt:
         """Write one fact, as a turn of its own; `rephrases` are further wordings to write with it (one text is one).
 
@@ -185,7 +186,7 @@ class Editor:
         record = Record(
             arguments.text(prompt, "the prompt"),
             arguments.text(target, "the target"),
-            id=arguments.text(id, "the id") or f"edit-{self.edits + 1}",
+            id=arguments.text(edit_id, "the edit_id") or f"edit-{self.edits + 1}",
             rephrases=arguments.texts(rephrases, "rephrases"),
         )
         encoded = self._encode([record], with_rephrases=True)
@@ -255,7 +256,7 @@ class Editor:
         return WrittenTurn(receipts, turn)
 
     def stream(
-        self, source: Source, *, turn: int = 100, with_rephrases: bool = False
+        self, source: Source, *, turn_size: int = 100, with_rephrases: bool = False
     ) -> Iterator[WrittenTurn]:
         """Edit turn by turn, yielding each as soon as it is written.  Holds one turn at a time.
 
@@ -263,17 +264,17 @@ class Editor:
         """
         from ultraedit.data import read_records
 
-        turn = arguments.whole(turn, "turn", 1, "a turn holds at least {least} edit")
+        turn_size = arguments.whole(turn_size, "turn_size", 1, "a turn holds at least {least} edit")
         # both are checked here and not when the first turn is asked for
-        return self._turns(read_records(source), turn, with_rephrases)
+        return self._turns(read_records(source), turn_size, with_rephrases)
 
     def _turns(
-        self, records: Iterator[Record], turn: int, with_rephrases: bool
+        self, records: Iterator[Record], turn_size: int, with_rephrases: bool
     ) -> Iterator[WrittenTurn]:
         chunk: list[Record] = []
         for record in records:
             chunk.append(record)
-            if len(chunk) == turn:
+            if len(chunk) == turn_size:
                 yield self.edit_turn(chunk, with_rephrases=with_rephrases)
                 chunk = []
         if chunk:  # the last, partial turn is edited like any other
@@ -283,7 +284,7 @@ class Editor:
         self,
         source: Source,
         *,
-        turn: int = 100,
+        turn_size: int = 100,
         with_rephrases: bool = False,
         on_turn: Callable[[WrittenTurn], None] | None = None,
     ) -> EditSummary:
@@ -296,7 +297,7 @@ class Editor:
             raise ConfigError(f"on_turn is {arguments.quoted(on_turn)}; it must be a function.")
         started = time.perf_counter()
         tally = Tally()
-        for written in self.stream(source, turn=turn, with_rephrases=with_rephrases):
+        for written in self.stream(source, turn_size=turn_size, with_rephrases=with_rephrases):
             tally.add(written.receipts)
             if on_turn is not None:
                 on_turn(written)
@@ -316,18 +317,18 @@ class Editor:
         *,
         compare: bool = False,
         max_new_tokens: int = 32,
-        format: Format | None = None,
+        form: FormChoice | None = None,
     ) -> Answer:
         """The greedy answer; with `compare` the unedited model's beside it."""
         arguments.text(prompt, "the prompt")
         max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
         encoder = self.encoder
-        if format is not None:
-            encoder = PromptEncoder(self.tokenizer, arguments.word(format, "format"))
+        if form is not None:
+            encoder = PromptEncoder(self.tokenizer, arguments.word(form, "form"))
         edited = self._answer(prompt, self._asked(prompt, encoder), max_new_tokens)
         if not compare:
             return Answer(edited)
-        with self.disabled():
+        with self.disable_edits():
             original = self._answer(prompt, self._asked(prompt, encoder), max_new_tokens)
         return Answer(edited, original)
 
@@ -336,7 +337,7 @@ class Editor:
         return prompt if self._asleep else self.engine.recall(prompt, self.statistics)
 
     @contextmanager
-    def disabled(self) -> Iterator[None]:
+    def disable_edits(self) -> Iterator[None]:
         """The original model in the same process, to the bit, inside the block."""
         with self._held():
             pass  # what was done to the model comes first, or the originals would be of another dtype
@@ -372,7 +373,7 @@ class Editor:
         """Weights written while they are disabled would go into the originals."""
         if self._asleep:
             raise ConfigError(
-                "the edits are disabled here; change the model outside `with editor.disabled()`."
+                "the edits are disabled here; change the model outside `with editor.disable_edits()`."
             )
 
     def _asked(self, prompt: str, encoder: PromptEncoder) -> list[int]:
@@ -422,7 +423,7 @@ class Editor:
             base=self.base,
             edits=self.edits,
             turns=self.turns,
-            format=self.form,
+            form=self.form,
             method=self.method,
             modules=tuple(plain_name(w.name) for w in self.weights),
             adapter_merged=has_adapter(self.model),

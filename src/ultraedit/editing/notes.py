@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,7 +19,7 @@ from pydantic import (
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import from_settings, settings_of
-from ultraedit.model.text import Form
+from ultraedit.model.form import PromptForm
 
 NOTES = "ultraedit.json"
 
@@ -43,7 +44,10 @@ class Notes(BaseModel):
     """The unedited model: an alias, a hub id, or a folder's absolute path (relative in old notes)."""
     edits: int = Field(ge=0)
     turns: int = Field(ge=0)
-    format: Form
+    form: PromptForm = Field(
+        validation_alias=AliasChoices("format", "form"), serialization_alias="format"
+    )
+    """The file calls it `format`."""
     method: Annotated[Method, PlainValidator(_method), PlainSerializer(settings_of)]
     modules: tuple[str, ...] = Field(min_length=1)
     """Names in the saved model, of which `save_pretrained` writes no wrapper."""
@@ -53,7 +57,7 @@ class Notes(BaseModel):
     """An adapter was merged into the weights, so that the folder is more than its base and edits."""
 
     def as_dict(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
 
 def write_notes(folder: Path, notes: Notes) -> None:
@@ -81,7 +85,7 @@ def read_notes(folder: str | Path) -> Notes | None:
         why = str(error)
     raise ModelError(
         f"'{file}' is missing parts or damaged ({' '.join(why.split())}); save the model again, or take the file away "
-        "and say with --base and --format what it held."
+        "and say with --base and --form what it held."
     )
 
 

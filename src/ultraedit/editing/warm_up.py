@@ -11,8 +11,8 @@ from ultraedit.errors import ConfigError
 from ultraedit.methods.stableedit import StableEditState
 
 
-def warm_up(editor: Editor, records: Iterable[Record], turn: int = 100) -> int:
-    """Write `records` into a fresh editor, `turn` at a time; returns how many there were.
+def warm_up(editor: Editor, records: Iterable[Record], turn_size: int = 100) -> int:
+    """Write `records` into a fresh editor, `turn_size` at a time; returns how many there were.
 
     As published: they stay in the model, their gradients are scaled one dimension at a time, and from then on whitening
     uses the covariance they left.  The editor counts its edits from 0 afterwards.  Raises ConfigError where the
@@ -28,7 +28,7 @@ def warm_up(editor: Editor, records: Iterable[Record], turn: int = 100) -> int:
     count = 0
     editor.statistics = editor.statistics.warm(True)
     try:
-        while chunk := list(islice(left, turn)):
+        while chunk := list(islice(left, turn_size)):
             editor.edit_turn(chunk)
             count += len(chunk)
     finally:

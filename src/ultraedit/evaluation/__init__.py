@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ultraedit.evaluation.drift import drift, windows
-    from ultraedit.evaluation.evaluation import Evaluation, Row
+    from ultraedit.evaluation.evaluation import Evaluation, QuestionScores
     from ultraedit.evaluation.evaluator import Baseline, Evaluator
     from ultraedit.evaluation.generate import Generation, Generator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.protocol import Protocol
     from ultraedit.evaluation.scorer import ModelScorer, Scorer, TokenScores
-    from ultraedit.evaluation.text import Pair
+    from ultraedit.evaluation.text import TokenPair
 
 _HOME = {
     "Baseline": "evaluator",
@@ -24,10 +24,10 @@ _HOME = {
     "Generation": "generate",
     "Generator": "generate",
     "ModelScorer": "scorer",
-    "Pair": "text",
     "Protocol": "protocol",
-    "Row": "evaluation",
+    "QuestionScores": "evaluation",
     "Scorer": "scorer",
+    "TokenPair": "text",
     "TokenScores": "scorer",
     "drift": "drift",
     "windows": "drift",
@@ -41,10 +41,10 @@ __all__ = [
     "Generation",
     "Generator",
     "ModelScorer",
-    "Pair",
     "Protocol",
-    "Row",
+    "QuestionScores",
     "Scorer",
+    "TokenPair",
     "TokenScores",
     "drift",
     "windows",

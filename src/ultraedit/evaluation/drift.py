@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ultraedit.errors import DataError
 from ultraedit.evaluation.intervals import Figure, exponential, figure
-from ultraedit.evaluation.text import Pair
+from ultraedit.evaluation.text import TokenPair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.scorer import Scorer, TokenScores
 
 
-def windows(tokenizer: PreTrainedTokenizerBase, text: str, window: int) -> list[Pair]:
+def windows(tokenizer: PreTrainedTokenizerBase, text: str, window: int) -> list[TokenPair]:
     """Fixed, non-overlapping windows of `window` tokens, the last partial one left out.
 
-    Each is a `Pair` whose prompt is the window's first token (after the beginning-of-text token,
+    Each is a `TokenPair` whose prompt is the window's first token (after the beginning-of-text token,
     if the tokenizer adds one) and whose target is the rest.  Raises DataError when the text is
     shorter than one window.
     """
@@ -31,7 +31,7 @@ def windows(tokenizer: PreTrainedTokenizerBase, text: str, window: int) -> list[
             "longer text."
         )
     return [
-        Pair((*start, ids[at]), tuple(ids[at + 1 : at + window]))
+        TokenPair((*start, ids[at]), tuple(ids[at + 1 : at + window]))
         for at in range(0, len(ids) - window + 1, window)
     ]
 
@@ -63,7 +63,7 @@ def drift_figures(
 
 def drift(
     scorer: Scorer,
-    text: Sequence[Pair],
+    text: Sequence[TokenPair],
     before: Sequence[TokenScores] | None = None,
     *,
     seed: int = 0,

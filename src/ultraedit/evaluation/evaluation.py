@@ -12,7 +12,7 @@ from ultraedit.evaluation.protocol import FAMILIES, METRICS, Family, Protocol
 
 
 @dataclass(slots=True)
-class Row:
+class QuestionScores:
     """Every score of one question at one time.  None: not asked, or the data does not allow it."""
 
     edit_id: str
@@ -58,12 +58,12 @@ class Evaluation:
     """One evaluation: of the unedited model (`edits` is None), or after `edits` edits."""
 
     edits: int | None
-    rows: list[Row]
+    rows: list[QuestionScores]
     figures: dict[str, Figure] = field(default_factory=dict)
     """`<family>.<metric>` and `drift.<metric>`."""
 
 
-def per_edit(rows: Sequence[Row], family: Family, metric: str) -> dict[int, float]:
+def per_edit(rows: Sequence[QuestionScores], family: Family, metric: str) -> dict[int, float]:
     """Position of each edit -> its mean over its own questions of `family`; edits without a score
     are left out."""
     found: dict[int, list[float]] = defaultdict(list)
@@ -73,7 +73,7 @@ def per_edit(rows: Sequence[Row], family: Family, metric: str) -> dict[int, floa
     return {position: math.fsum(v) / len(v) for position, v in found.items()}
 
 
-def summarise(rows: Sequence[Row], protocol: Protocol) -> dict[str, Figure]:
+def summarise(rows: Sequence[QuestionScores], protocol: Protocol) -> dict[str, Figure]:
     """Every figure the rows allow.
 
     The unit is the edit: its questions are averaged first, then edits are, and the intervals

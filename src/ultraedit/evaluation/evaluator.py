@@ -12,12 +12,12 @@ from torch import Tensor
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation import match
 from ultraedit.evaluation.drift import drift_figures, windows
-from ultraedit.evaluation.evaluation import Evaluation, Row, summarise
+from ultraedit.evaluation.evaluation import Evaluation, QuestionScores, summarise
 from ultraedit.evaluation.generate import Generation, Generator
 from ultraedit.evaluation.protocol import Protocol
 from ultraedit.evaluation.questions import Question, key, questions, sample
 from ultraedit.evaluation.scorer import ModelScorer, Scorer, TokenScores
-from ultraedit.evaluation.text import Pair, pair_of, prompt_ids
+from ultraedit.evaluation.text import TokenPair, pair_of, prompt_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,12 +46,12 @@ class Baseline:
     protocol: Protocol
     texts: dict[tuple[str, bool], Generation]
     """(prompt, long answer?) -> greedy text."""
-    scores: dict[Pair, TokenScores]
+    scores: dict[TokenPair, TokenScores]
     """Locality questions, with states."""
     asked: frozenset[tuple[str, str | None]]
     """(prompt, answer) of every question."""
     sampled: frozenset[str]
-    drift_windows: tuple[Pair, ...]
+    drift_windows: tuple[TokenPair, ...]
     drift_scores: tuple[TokenScores, ...]
     head_states: Tensor
     head_logprobs: Tensor
@@ -61,7 +61,7 @@ class Baseline:
 class _Asked:
     """Raw outputs of one pass over the questions."""
 
-    scores: dict[Pair, TokenScores]
+    scores: dict[TokenPair, TokenScores]
     texts: dict[tuple[str, bool], Generation]
 
 
@@ -87,7 +87,7 @@ class Evaluator:
         self.encoder = PromptEncoder(tokenizer, self.protocol.form)
         self.scorer: Scorer = scorer or ModelScorer(model)
         self._generator = Generator(model, tokenizer)
-        self._pairs: dict[tuple[str, str], Pair] = {}  # each text is tokenised once in a run
+        self._pairs: dict[tuple[str, str], TokenPair] = {}  # each text is tokenised once in a run
 
     def baseline(self, records: Sequence[Record], drift_text: str | None = None) -> Baseline:
         """Measures the unedited model on all records that will be asked about later.  Call it
@@ -185,8 +185,8 @@ class Evaluator:
             )
             texts.update(zip(chosen, answers, strict=True))
         before = baseline.texts if baseline is not None else texts
-        plain: dict[Pair, str] = {}  # pair -> its prompt as text
-        with_states: dict[Pair, str] = {}
+        plain: dict[TokenPair, str] = {}  # pair -> its prompt as text
+        with_states: dict[TokenPair, str] = {}
         for q in asked:
             if (pair := self._kl_pair(q, before)) is not None:
                 with_states[pair] = q.prompt
@@ -195,10 +195,12 @@ class Evaluator:
             if q.answer is not None and q.rival is not None:
                 plain[self._pair(q.prompt, q.rival)] = q.prompt
         rest = {pair: prompt for pair, prompt in plain.items() if pair not in with_states}
-        scores: dict[Pair, TokenScores] = {}
+        scores: dict[TokenPair, TokenScores] = {}
         for part, states in ((with_states, True), (rest, False)):
             put = [
-                pair if recall is None else Pair(tuple(self._encode(prompt, recall)), pair.target)
+                pair
+                if recall is None
+                else TokenPair(tuple(self._encode(prompt, recall)), pair.target)
                 for pair, prompt in part.items()
             ]
             scores.update(zip(part, self.scorer.score(put, states=states), strict=True))
@@ -211,7 +213,7 @@ class Evaluator:
     def _is_spoken(self, q: Question, records: Sequence[Record], sampled: frozenset[str]) -> bool:
         return q.family in self.protocol.generate and key(records[q.record]) in sampled
 
-    def _pair(self, prompt: str, answer: str) -> Pair:
+    def _pair(self, prompt: str, answer: str) -> TokenPair:
         at = prompt, answer
         if at not in self._pairs:
             self._pairs[at] = pair_of(self.encoder, prompt, answer)
@@ -223,7 +225,7 @@ class Evaluator:
     def _length(self, q: Question) -> int:
         return 0 if q.answer is None else len(self._pair(q.prompt, q.answer).target)
 
-    def _kl_pair(self, q: Question, before: dict[tuple[str, bool], Generation]) -> Pair | None:
+    def _kl_pair(self, q: Question, before: dict[tuple[str, bool], Generation]) -> TokenPair | None:
         """Where the KL of a locality question is read: on its gold answer, or else on the unedited
         model's own."""
         if q.family != "locality":
@@ -244,12 +246,14 @@ class Evaluator:
         baseline: Baseline | None,
         positions: Sequence[int],
         edits: int | None,
-    ) -> list[Row]:
+    ) -> list[QuestionScores]:
         rows = []
         for q in asked:
             record, position = records[q.record], positions[q.record]
             age = None if edits is None else edits - 1 - position
-            row = Row(record.id, position, age, q.family, q.kind, q.number, q.prompt, q.answer)
+            row = QuestionScores(
+                record.id, position, age, q.family, q.kind, q.number, q.prompt, q.answer
+            )
             if q.answer is not None:
                 self._score_tokens(row, q, raw)
             if self._is_spoken(q, records, sampled):
@@ -259,7 +263,7 @@ class Evaluator:
             self._score_locality(rows, asked, raw, baseline)
         return rows
 
-    def _score_tokens(self, row: Row, q: Question, raw: _Asked) -> None:
+    def _score_tokens(self, row: QuestionScores, q: Question, raw: _Asked) -> None:
         assert q.answer is not None
         scores = raw.scores[self._pair(q.prompt, q.answer)]
         row.token_accuracy, row.exact = scores.token_accuracy, scores.exact
@@ -269,7 +273,7 @@ class Evaluator:
             row.probability_success = row.mean_logprob > row.rival_logprob
 
     def _score_text(
-        self, row: Row, q: Question, said: Generation, baseline: Baseline | None
+        self, row: QuestionScores, q: Question, said: Generation, baseline: Baseline | None
     ) -> None:
         row.generated, row.natural_stop = said.text, said.stopped
         row.repetition = match.repetition(said.ids)
@@ -288,7 +292,7 @@ class Evaluator:
                 row.agreement = before.text == said.text
 
     def _score_locality(
-        self, rows: list[Row], asked: Sequence[Question], raw: _Asked, baseline: Baseline
+        self, rows: list[QuestionScores], asked: Sequence[Question], raw: _Asked, baseline: Baseline
     ) -> None:
         pairs = [self._kl_pair(q, baseline.texts) for q in asked]
         old = {p: baseline.scores[p] for p in pairs if p is not None}
@@ -320,7 +324,7 @@ class Evaluator:
         from ultraedit.model.text import PromptEncoder
 
         text = prompt_ids(PromptEncoder(self.tokenizer, "raw"), "The capital of France is Paris.")
-        pair = Pair(tuple(text[:1]), tuple(text[1:] or text))
+        pair = TokenPair(tuple(text[:1]), tuple(text[1:] or text))
         return _states(self.scorer.score([pair], states=True)[0])
 
     def _check(self, baseline: Baseline, asked: Sequence[Question]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ultraedit.errors import DataError
-from ultraedit.evaluation.evaluation import Row
+from ultraedit.evaluation.evaluation import QuestionScores
 from ultraedit.evaluation.schema import SCHEMA_VERSION, Result
 from ultraedit.extras import require
 
@@ -77,13 +77,13 @@ def read_result(path: Path) -> Result:
 
 
 def write_scores(
-    path: Path, rows: Sequence[Row], *, preset: str, order: int, edits: int | None
+    path: Path, rows: Sequence[QuestionScores], *, preset: str, order: int, edits: int | None
 ) -> None:
     """Writes every question of one evaluation to a Parquet file, atomically.
 
     Columns: `preset`, `order`, `edits` (edits done when asked; null for the unedited model), then
-    every field of `Row`.  A folder of such files is one table to pyarrow, pandas and DuckDB.  Raises ConfigError
-    without pyarrow.
+    every field of `QuestionScores`.  A folder of such files is one table to pyarrow, pandas and DuckDB.  Raises
+    ConfigError without pyarrow.
     """
     require(repr(str(path)), "parquet")
     import pyarrow.parquet as pq
@@ -97,22 +97,24 @@ def write_scores(
             writer.write_table(_table(part, preset, order, edits))
 
 
-def read_scores(path: Path) -> list[Row]:
+def read_scores(path: Path) -> list[QuestionScores]:
     """Rows of a file made by `write_scores`.  Raises DataError when it is not one, or without pyarrow."""
     require(repr(str(path)), "parquet", DataError)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [f.name for f in fields(Row)]
+    names = [f.name for f in fields(QuestionScores)]
     try:
         table = pq.read_table(path, columns=names)
         columns = {name: table.column(name).to_pylist() for name in names}
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise DataError(f"cannot read the scores in {str(path)!r}: {error}.") from error
-    return [Row(**{name: columns[name][i] for name in names}) for i in range(table.num_rows)]
+    return [
+        QuestionScores(**{name: columns[name][i] for name in names}) for i in range(table.num_rows)
+    ]
 
 
-def _table(rows: Sequence[Row], preset: str, order: int, edits: int | None) -> pa.Table:
+def _table(rows: Sequence[QuestionScores], preset: str, order: int, edits: int | None) -> pa.Table:
     import pyarrow as pa
 
     columns: dict[str, list[Any]] = {
@@ -120,7 +122,7 @@ def _table(rows: Sequence[Row], preset: str, order: int, edits: int | None) -> p
         "order": [order] * len(rows),
         "edits": [edits] * len(rows),
     }
-    columns |= {f.name: [getattr(row, f.name) for row in rows] for f in fields(Row)}
+    columns |= {f.name: [getattr(row, f.name) for row in rows] for f in fields(QuestionScores)}
     return pa.table(columns, schema=_schema())
 
 
@@ -136,5 +138,7 @@ def _schema() -> pa.Schema:
     }
     columns = [("preset", pa.string()), ("order", pa.int64()), ("edits", pa.int64())]
     # annotations are strings here: `float | None` and the like
-    columns += [(f.name, types[str(f.type).removesuffix(" | None")]()) for f in fields(Row)]
+    columns += [
+        (f.name, types[str(f.type).removesuffix(" | None")]()) for f in fields(QuestionScores)
+    ]
     return pa.schema(columns)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
-    from ultraedit.evaluation.text import Pair
+    from ultraedit.evaluation.text import TokenPair
     from ultraedit.model.batch import Batch
     from ultraedit.model.stack import Stack
 
@@ -44,19 +44,19 @@ class FrozenScorer:
         """Bytes of trunk states kept."""
         self._batch = batch
         self._tokens = tokens
-        self._kept: dict[Pair, Tensor] = {}
+        self._kept: dict[TokenPair, Tensor] = {}
         self._context = context_length(stack.model)
 
     @torch.no_grad()
-    def score(self, pairs: Sequence[Pair], *, states: bool = False) -> list[TokenScores]:
+    def score(self, pairs: Sequence[TokenPair], *, states: bool = False) -> list[TokenScores]:
         """See `Scorer.score`.  Raises DataError when a pair is longer than the model's context."""
         distinct = list(dict.fromkeys(pairs))  # data sets repeat their questions
         with steady(self.stack.model):
             results = self._score(distinct, states)
         return [results[pair] for pair in pairs]
 
-    def _score(self, distinct: list[Pair], states: bool) -> dict[Pair, TokenScores]:
-        results: dict[Pair, TokenScores] = {}
+    def _score(self, distinct: list[TokenPair], states: bool) -> dict[TokenPair, TokenScores]:
+        results: dict[TokenPair, TokenScores] = {}
         # kept and unkept apart, so that a micro-batch runs its trunk for all of its rows or for none
         known = [pair for pair in distinct if pair in self._kept]
         new = [pair for pair in distinct if pair not in self._kept]
@@ -84,7 +84,7 @@ class FrozenScorer:
         with steady(self.stack.model):
             return self.stack.head(states.to(self.stack.device)).float().log_softmax(-1).cpu()
 
-    def _trunk(self, pairs: Sequence[Pair], batch: Batch) -> Float[Tensor, "B L *d"]:
+    def _trunk(self, pairs: Sequence[TokenPair], batch: Batch) -> Float[Tensor, "B L *d"]:
         mask = batch.mask
         if pairs[0] in self._kept:
             rows = [self._kept[p] for p in pairs]
@@ -100,9 +100,9 @@ class FrozenScorer:
                 self.used += size
         return hidden
 
-    def _batches(self, pairs: Sequence[Pair]) -> list[list[Pair]]:
+    def _batches(self, pairs: Sequence[TokenPair]) -> list[list[TokenPair]]:
         lengths = {pair: len(pair.prompt) + len(pair.target) - 1 for pair in pairs}
-        batches: list[list[Pair]] = []
+        batches: list[list[TokenPair]] = []
         for pair in sorted(pairs, key=lambda p: (lengths[p], len(p.target))):
             if lengths[pair] > self._context:
                 raise DataError(

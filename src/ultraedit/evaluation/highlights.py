@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ultraedit.evaluation.evaluation import Evaluation, Row
+from ultraedit.evaluation.evaluation import Evaluation, QuestionScores
 from ultraedit.evaluation.protocol import Family, Protocol
 from ultraedit.evaluation.retention import by_age
 from ultraedit.evaluation.schema import Checkpoint, Sample, SideEffect
@@ -54,7 +54,7 @@ def samples(evaluation: Evaluation, count: int = 12) -> list[Sample]:
 def side_effects(evaluation: Evaluation, count: int = 10) -> list[SideEffect]:
     """Unrelated questions whose greedy text changed, by KL to the unedited model, worst first,
     each prompt once."""
-    seen: dict[str, Row] = {}
+    seen: dict[str, QuestionScores] = {}
     for row in evaluation.rows:
         if row.family == "locality" and row.agreement is False:
             seen.setdefault(row.prompt, row)
@@ -62,7 +62,7 @@ def side_effects(evaluation: Evaluation, count: int = 10) -> list[SideEffect]:
     return [_effect(r) for r in worst[:count]]
 
 
-def _effect(r: Row) -> SideEffect:
+def _effect(r: QuestionScores) -> SideEffect:
     return SideEffect(
         edit_id=r.edit_id,
         family=r.family,

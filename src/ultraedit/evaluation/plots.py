@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ultraedit.evaluation.lines import Line, lines, of_preset, presets
 from ultraedit.evaluation.schema import Result, Run
+from ultraedit.evaluation.series import Series, of_preset, presets, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ PANELS: tuple[tuple[str, str, str], ...] = (
 
 def scores(result: Result) -> str | None:
     """Scores against the number of edits, a panel each; None when no run has a checkpoint."""
-    panels = [(n, t, s) for n, t, s in PANELS if lines(result, n)]
+    panels = [(n, t, s) for n, t, s in PANELS if series_of(result, n)]
     if not panels:
         return None
     rows = -(-len(panels) // 3)
@@ -82,7 +82,7 @@ def scores(result: Result) -> str | None:
 def _panel(axes: Axes, result: Result, name: str, title: str, sense: str) -> None:
     start = result.unedited.figures.get(name)
     origin = start.value if start is not None else _AT_ZERO.get(name)
-    for line in lines(result, name):
+    for line in series_of(result, name):
         _draw(axes, line, presets(result).index(line.preset))
     if origin is not None:
         axes.axhline(origin, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
@@ -101,7 +101,7 @@ _AT_ZERO = {
 """What the unedited model scores against itself."""
 
 
-def _draw(axes: Axes, line: Line, index: int) -> None:
+def _draw(axes: Axes, line: Series, index: int) -> None:
     colour = SERIES[index % len(SERIES)]
     axes.fill_between(line.edits, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
     axes.plot(
@@ -192,7 +192,7 @@ def ages(result: Result, name: str = "efficacy.token_accuracy") -> str | None:
             score = [b.score for b in buckets]
             _draw(
                 axes,
-                Line(
+                Series(
                     "",
                     middle,
                     [s.value for s in score],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ultraedit.errors import ConfigError
-from ultraedit.evaluation.text import Form
+from ultraedit.model.form import PromptForm
 
 Family = Literal["efficacy", "generalization", "persona", "portability", "locality"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
@@ -48,7 +48,7 @@ LOWER_IS_BETTER = frozenset({"perplexity", "perplexity_ratio", "repetition", "kl
 class Protocol:
     """The settings of an evaluation.  Raises ConfigError when one is out of range."""
 
-    form: Form = "raw"
+    form: PromptForm = "raw"
     """`raw`: prompt and " " + answer; `chat`: the chat template, the answer as the assistant's
     turn."""
     max_new_tokens: int = 32
@@ -65,7 +65,7 @@ class Protocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.form not in get_args(Form):
+        if self.form not in get_args(PromptForm):
             raise ConfigError(f"form is {self.form!r}: use 'raw' or 'chat'.")
         for name, least in (("max_new_tokens", 1), ("long_max_new_tokens", 1), ("drift_window", 2)):
             value = getattr(self, name)

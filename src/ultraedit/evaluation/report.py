@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ultraedit.evaluation import lines, plots
+from ultraedit.evaluation import plots, series
 from ultraedit.evaluation.files import write_text
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.protocol import ASKED, FAMILIES, METRICS
@@ -78,14 +78,16 @@ def render(result: Result) -> str:
             r=result,
             groups=groups,
             headline=_table(result, names),
-            presets=lines.presets(result),
-            orders=max((len(lines.of_preset(result, p)) for p in lines.presets(result)), default=0),
+            presets=series.presets(result),
+            orders=max(
+                (len(series.of_preset(result, p)) for p in series.presets(result)), default=0
+            ),
             scores=plots.scores(result),
             heat_maps=plots.heat_maps(result),
             kept=[
                 (p, k)
-                for p in lines.presets(result)
-                for k in lines.of_preset(result, p)[0].retention
+                for p in series.presets(result)
+                for k in series.of_preset(result, p)[0].retention
             ],
             ages=plots.ages(result),
             pace=plots.pace(result),
@@ -149,8 +151,8 @@ def _measured(result: Result, name: str) -> bool:
 
 def _table(result: Result, names: list[str]) -> list[_Line]:
     rows = [_Line("unedited", None, [result.unedited.figures.get(n) for n in names])]
-    for k, preset in enumerate(lines.presets(result)):
-        rows.append(_Line(preset, k, [lines.final(result, preset, n) for n in names]))
+    for k, preset in enumerate(series.presets(result)):
+        rows.append(_Line(preset, k, [series.final(result, preset, n) for n in names]))
     return rows
 
 
@@ -170,9 +172,9 @@ def _ability(result: Result) -> tuple[list[str], list[_Line]]:
         dict.fromkeys([*result.unedited_ability] + [n for run in result.runs for n in run.ability])
     )
     rows = [_Line("unedited", None, [result.unedited_ability.get(t) for t in tasks])]
-    for k, preset in enumerate(lines.presets(result)):
-        runs = [run for run in lines.of_preset(result, preset) if run.ability]
-        cells = [lines.pooled([run.ability[t] for run in runs if t in run.ability]) for t in tasks]
+    for k, preset in enumerate(series.presets(result)):
+        runs = [run for run in series.of_preset(result, preset) if run.ability]
+        cells = [series.pooled([run.ability[t] for run in runs if t in run.ability]) for t in tasks]
         rows.append(_Line(preset, k, cells))
     return tasks, rows
 
@@ -180,8 +182,8 @@ def _ability(result: Result) -> tuple[list[str], list[_Line]]:
 def _texts(result: Result) -> list[tuple[Sample, list[tuple[str, str]]]]:
     """Questions with the unedited text and each preset's own."""
     made: dict[tuple[str, str, str], tuple[Sample, list[tuple[str, str]]]] = {}
-    for preset in lines.presets(result):
-        for sample in lines.of_preset(result, preset)[0].samples:
+    for preset in series.presets(result):
+        for sample in series.of_preset(result, preset)[0].samples:
             at = sample.edit_id, sample.family, sample.prompt
             made.setdefault(at, (sample, []))[1].append((preset, sample.after))
     return list(made.values())
@@ -190,8 +192,8 @@ def _texts(result: Result) -> list[tuple[Sample, list[tuple[str, str]]]]:
 def _effects(result: Result) -> list[tuple[str, list[SideEffect]]]:
     return [
         (preset, run.side_effects[:10])
-        for preset in lines.presets(result)
-        if (run := lines.of_preset(result, preset)[0]).side_effects
+        for preset in series.presets(result)
+        if (run := series.of_preset(result, preset)[0]).side_effects
     ]
 
 
@@ -206,7 +208,7 @@ def _settings(result: Result) -> list[tuple[str, list[tuple[str, str]]]]:
             | {"generated_records": result.protocol.generated_records or "all"},
         ),
         ("Command", result.config),
-        *((f"Preset {p}", lines.of_preset(result, p)[0].settings) for p in lines.presets(result)),
+        *((f"Preset {p}", series.of_preset(result, p)[0].settings) for p in series.presets(result)),
         ("Versions", dict(result.versions)),
         (
             "Hardware",

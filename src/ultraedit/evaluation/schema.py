@@ -16,7 +16,7 @@ from ultraedit.evaluation.retention import AgeBucket, Retention
 SCHEMA_VERSION = 1
 
 
-class Part(BaseModel):
+class ResultPart(BaseModel):
     """A piece of a result: no unknown field, no infinity or NaN in the JSON, no change once
     made."""
 
@@ -25,14 +25,14 @@ class Part(BaseModel):
     )
 
 
-class ModelInfo(Part):
+class ModelInfo(ResultPart):
     name: str
     dtype: str
     parameters: int
     architecture: str
 
 
-class DataInfo(Part):
+class DataInfo(ResultPart):
     name: str
     form: str
     rows: int
@@ -42,7 +42,7 @@ class DataInfo(Part):
     sha256: str | None = None
 
 
-class Hardware(Part):
+class Hardware(ResultPart):
     device: str
     cores: int
     memory_bytes: int
@@ -50,7 +50,7 @@ class Hardware(Part):
     """Threads torch computed with."""
 
 
-class Checkpoint(Part):
+class Checkpoint(ResultPart):
     """The scores after `edits` edits; 0 for the unedited model."""
 
     edits: int
@@ -59,7 +59,7 @@ class Checkpoint(Part):
     """`<family>.<metric>` -> buckets, newest first."""
 
 
-class Pace(Part):
+class Pace(ResultPart):
     """One point of the run: how fast, and how much memory."""
 
     edits: int
@@ -70,7 +70,7 @@ class Pace(Part):
     resident_bytes: int
 
 
-class ModuleShift(Part):
+class ModuleShift(ResultPart):
     """How far one edited weight W has moved from the original W0."""
 
     name: str
@@ -84,7 +84,7 @@ class ModuleShift(Part):
     """`relative` at every point of the run's pace; may be empty."""
 
 
-class Sample(Part):
+class Sample(ResultPart):
     """One question, before and after."""
 
     edit_id: str
@@ -102,7 +102,7 @@ class SideEffect(Sample):
     """Nats at the answer positions."""
 
 
-class Run(Part):
+class Run(ResultPart):
     """One preset streamed once, in one order."""
 
     preset: str
@@ -122,7 +122,7 @@ class Run(Part):
     alarms: list[str] = Field(default_factory=list)
 
 
-class Result(Part):
+class Result(ResultPart):
     """The whole of `result.json`."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

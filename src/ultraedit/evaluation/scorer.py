@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from transformers import PreTrainedModel
 
-    from ultraedit.evaluation.text import Pair
+    from ultraedit.evaluation.text import TokenPair
 
 _HEAD_ROWS = 128  # rows of logits held at once: 128 x 49,152 floats are 25 MB
 
@@ -64,7 +64,7 @@ class Scorer(Protocol):
     """The teacher-forced pass, behind a protocol so that one that reuses cached activations can
     take its place."""
 
-    def score(self, pairs: Sequence[Pair], *, states: bool = False) -> list[TokenScores]:
+    def score(self, pairs: Sequence[TokenPair], *, states: bool = False) -> list[TokenScores]:
         """One `TokenScores` per pair, in the order given; `states` keeps the last hidden states."""
         ...
 
@@ -87,7 +87,7 @@ class ModelScorer:
         self._tokens = tokens
 
     @torch.no_grad()
-    def score(self, pairs: Sequence[Pair], *, states: bool = False) -> list[TokenScores]:
+    def score(self, pairs: Sequence[TokenPair], *, states: bool = False) -> list[TokenScores]:
         """See `Scorer.score`.  Raises DataError when a pair is longer than the model's context."""
         results: list[TokenScores | None] = [None] * len(pairs)
         for chosen in self._batches(pairs):
@@ -125,7 +125,7 @@ class ModelScorer:
         with steady(self.forward.model):
             return self.forward.logits(states).float().log_softmax(-1).cpu()
 
-    def _batches(self, pairs: Sequence[Pair]) -> list[list[int]]:
+    def _batches(self, pairs: Sequence[TokenPair]) -> list[list[int]]:
         lengths = [len(p.prompt) + len(p.target) - 1 for p in pairs]
         batches: list[list[int]] = []
         for i in sorted(range(len(pairs)), key=lambda k: lengths[k]):

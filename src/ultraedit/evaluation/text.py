@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ultraedit.errors import DataError
+from ultraedit.model.form import PromptForm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from ultraedit.model.text import PromptEncoder
 
-Form = Literal["raw", "chat"]
-
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TokenPair:
     """A prompt and the answer that follows it, as token ids; equal pairs hash equally, so they can
     key a cache."""
 
@@ -24,7 +23,9 @@ class Pair:
     target: tuple[int, ...]
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, form: Form = "raw") -> list[int]:
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, form: PromptForm = "raw"
+) -> list[int]:
     """`prompt_ids` where a single prompt is wanted.
 
     Raises ConfigError when `chat` is asked of a tokenizer without a chat template.
@@ -35,8 +36,8 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, form: Form = 
 
 
 def encode_pair(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, form: Form = "raw"
-) -> Pair:
+    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, form: PromptForm = "raw"
+) -> TokenPair:
     """`pair_of` where a single pair is wanted."""
     from ultraedit.model.text import PromptEncoder
 
@@ -51,11 +52,11 @@ def prompt_ids(encoder: PromptEncoder, prompt: str) -> list[int]:
     return ids
 
 
-def pair_of(encoder: PromptEncoder, prompt: str, target: str) -> Pair:
+def pair_of(encoder: PromptEncoder, prompt: str, target: str) -> TokenPair:
     """`PromptEncoder.pair`.  Raises DataError when nothing is left of prompt or target."""
     prompted, ids = encoder.pair(prompt, target)
     if not prompt.strip() or not prompted:
         raise DataError(f"the prompt {prompt!r} is empty: give it some text.")
     if not target.strip() or not ids:
         raise DataError(f"the answer {target!r} is empty: an answer needs at least one token.")
-    return Pair(tuple(prompted), tuple(ids))
+    return TokenPair(tuple(prompted), tuple(ids))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ultraedit.errors import DataError
-from ultraedit.evaluation.surroundings import versions
+from ultraedit.evaluation.environment import versions
 from ultraedit.export.digest import dtype_name, tensor_digest
 from ultraedit.export.edited import Edited
 from ultraedit.export.merged import HUB_ID

@@ -17,9 +17,9 @@ from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Method
 from ultraedit.model.find import find_structure
 from ultraedit.model.fingerprint import bit_sums, fingerprint
+from ultraedit.model.form import PromptForm
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections
-from ultraedit.model.text import Form
 from ultraedit.model.weights import EditedWeight, edited_weights, originals
 
 
@@ -35,14 +35,14 @@ class Edited(Protocol):
     @property
     def base(self) -> str: ...
     @property
-    def form(self) -> Form: ...
+    def form(self) -> PromptForm: ...
     @property
     def method(self) -> Method: ...
     @property
     def edits(self) -> int: ...
     @property
     def turns(self) -> int: ...
-    def disabled(self) -> AbstractContextManager[None]: ...
+    def disable_edits(self) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class EditedFolder:
     tokenizer: PreTrainedTokenizerBase
     weights: tuple[EditedWeight, ...]
     base: str
-    form: Form
+    form: PromptForm
     method: Method
     edits: int
     turns: int
 
     @contextmanager
-    def disabled(self) -> Iterator[None]:
+    def disable_edits(self) -> Iterator[None]:
         with originals(self.weights):
             yield
 
@@ -106,7 +106,7 @@ def open_folder(
         torch.sub(live[w.name].float(), w.original.float(), out=w.shift)
         w.parameter.data.copy_(live[w.name])
     return EditedFolder(
-        model, tokenizer, weights, origin, notes.format, notes.method, notes.edits, notes.turns
+        model, tokenizer, weights, origin, notes.form, notes.method, notes.edits, notes.turns
     )
 
 

@@ -15,7 +15,7 @@ from ultraedit.export.adapter import Adapter, read_peft, write_peft
 from ultraedit.export.edited import Edited, require_edits
 from ultraedit.export.factors import FULL, RANKS, Factors, factorise, full_rank, useful_ranks
 from ultraedit.export.gguf_adapter import gguf_names, read_gguf, write_gguf
-from ultraedit.export.measure import Efficacy, Probe
+from ultraedit.export.measure import Efficacy, ScoredEdits
 
 KEEP = 0.9
 """Share of the live model's right answers that an adapter must keep, if nothing else is said."""
@@ -100,7 +100,7 @@ def _measured(
     less than `keep` of the live model's right answers survive.
     """
     _check(edited, records, rank, keep)
-    probe = Probe(edited, records)
+    probe = ScoredEdits(edited, records)
     if probe.live == 0 and not force:
         raise ConfigError(
             f"the edited model itself answers none of its {len(records)} edits right, so there is nothing an adapter "
@@ -128,7 +128,7 @@ def _measured(
 
 
 def _same_answers(
-    edited: Edited, probe: Probe, factors: Sequence[Factors], tried: dict[int, int]
+    edited: Edited, probe: ScoredEdits, factors: Sequence[Factors], tried: dict[int, int]
 ) -> int:
     """The smallest accepted rank at which every answer asked for is the live model's, or else the largest.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ultraedit.data.record import Record
 from ultraedit.evaluation.scorer import ModelScorer
-from ultraedit.evaluation.text import Pair
+from ultraedit.evaluation.text import TokenPair
 from ultraedit.export.adapter import Adapter, attached
 from ultraedit.export.edited import Edited
 from ultraedit.model.generate import answer
@@ -42,7 +42,7 @@ class Efficacy:
         return self.both / self.live if self.live else 0.0
 
 
-class Probe:
+class ScoredEdits:
     """The edits to score, asked of the live model once."""
 
     def __init__(self, edited: Edited, records: Sequence[Record]) -> None:
@@ -53,7 +53,7 @@ class Probe:
         self._scorer = ModelScorer(edited.model)
         encoder = PromptEncoder(edited.tokenizer, edited.form)
         pairs = [encoder.pair(r.prompt, r.target) for r in chosen]
-        self._pairs = [Pair(tuple(prompt), tuple(target)) for prompt, target in pairs]
+        self._pairs = [TokenPair(tuple(prompt), tuple(target)) for prompt, target in pairs]
         self._prompts = [r.prompt for r in _spaced(last, ASKED)]
         self._live = self._right()
         self._answers = self._answer()
@@ -68,13 +68,13 @@ class Probe:
 
     def same(self, adapter: Adapter) -> int:
         """Answers of the unedited weights with `adapter` that are the live model's."""
-        with self._edited.disabled(), attached(self._edited.model, adapter):
+        with self._edited.disable_edits(), attached(self._edited.model, adapter):
             found = self._answer()
         return sum(a == b for a, b in zip(found, self._answers, strict=True))
 
     def score(self, adapter: Adapter) -> Efficacy:
         """The unedited weights with `adapter` attached."""
-        with self._edited.disabled(), attached(self._edited.model, adapter):
+        with self._edited.disable_edits(), attached(self._edited.model, adapter):
             found = self._right()
         both = sum(a and b for a, b in zip(self._live, found, strict=True))
         live, exported = sum(self._live), sum(found)

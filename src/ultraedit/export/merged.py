@@ -29,7 +29,7 @@ def write_merged(edited: Edited, folder: Path) -> None:
         base=lasting_name(edited.base),
         edits=edited.edits,
         turns=edited.turns,
-        format=edited.form,
+        form=edited.form,
         method=edited.method,
         modules=tuple(plain_name(w.name) for w in edited.weights),
         adapter_merged=has_adapter(edited.model),

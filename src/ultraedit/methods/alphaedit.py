@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit.core.decompose import eigen
-from ultraedit.core.preserve import DenseMetric
+from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, LiveModel, Needs, State, require_positive
@@ -73,7 +73,7 @@ class AlphaEditEngine(LocatedEngine):
         blank = (self._ridge * torch.eye(p.shape[0], device=p.device) for p in self.projectors)
         return KeysOfAll(tuple(map(DenseMetric, blank)))
 
-    def load_state(self, tensors: Mapping[str, Tensor]) -> KeysOfAll:
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> KeysOfAll:
         maps = range(len(self.projectors))
         return KeysOfAll(tuple(DenseMetric(tensors[f"metrics.{i}.matrix"]) for i in maps))
 

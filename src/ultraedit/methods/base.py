@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ultraedit.core.preserve import DenseMetric, SketchMetric
+from ultraedit.core.metric import DenseMetric, SketchMetric
 from ultraedit.core.solve import Update
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError
@@ -79,7 +79,7 @@ class State(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
-        """Named tensors, for safetensors.  `Engine.load_state` is the inverse, to the bit."""
+        """Named tensors, for safetensors.  `Engine.load_state_dict` is the inverse, to the bit."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Engine(ABC):
         """The state before the first turn."""
 
     @abstractmethod
-    def load_state(self, tensors: Mapping[str, Tensor]) -> State:
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> State:
         """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from transformers import PreTrainedTokenizerBase
 
-from ultraedit.core.preserve import DenseMetric, SketchMetric, identity_metric
+from ultraedit.core.metric import DenseMetric, SketchMetric, identity_metric
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, unmeasured_maps
 from ultraedit.methods.calibration_cache import digest, keep, place, read

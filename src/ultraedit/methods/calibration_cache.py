@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ultraedit.core.preserve import SKETCH_RANK, DenseMetric, SketchMetric
+from ultraedit.core.metric import SKETCH_RANK, DenseMetric, SketchMetric
 from ultraedit.methods.base import Calibration
 from ultraedit.model.fingerprint import bit_sums
 from ultraedit.model.smollm2 import cache_dir

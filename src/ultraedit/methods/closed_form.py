@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ultraedit import arguments
 from ultraedit.core.decompose import LinAlgError
-from ultraedit.core.preserve import Preserver
+from ultraedit.core.metric import Metric
 from ultraedit.core.solve import Update
 from ultraedit.core.turn import Rows, write_turn
 from ultraedit.data.record import Record
@@ -85,13 +85,15 @@ class ClosedForm(Method):
             raise ConfigError(f"step {self.step} and ridge {self.ridge} must be above 0.")
 
     @abstractmethod
-    def start(self, shapes: Shapes, calibration: Calibration, device: torch.device) -> TurnState:
+    def start(
+        self, shapes: Shapes, calibration: Calibration, device: torch.device
+    ) -> ClosedFormState:
         """The state before the first turn."""
 
     @abstractmethod
-    def load_state(
+    def load_state_dict(
         self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
-    ) -> TurnState:
+    ) -> ClosedFormState:
         """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
 
     @abstractmethod
@@ -122,7 +124,7 @@ class ClosedForm(Method):
         )
 
 
-class TurnState(State):
+class ClosedFormState(State):
     """A state with the verbs of `core.turn.TurnState`, whose equations they are."""
 
     @property
@@ -134,15 +136,15 @@ class TurnState(State):
     def ridge(self) -> float: ...
 
     @abstractmethod
-    def observe(self, rows: Sequence[Rows]) -> TurnState: ...
+    def observe(self, rows: Sequence[Rows]) -> ClosedFormState: ...
 
     @abstractmethod
     def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]: ...
 
-    def metric(self, module: int) -> Preserver | None:
+    def metric(self, module: int) -> Metric | None:
         return None
 
-    def remember(self, rows: Sequence[Rows]) -> TurnState:
+    def remember(self, rows: Sequence[Rows]) -> ClosedFormState:
         return self
 
 
@@ -191,11 +193,11 @@ class TurnEngine(Engine):
     def shapes(self) -> Shapes:
         return tuple((w.projection.d_in, w.projection.d_out) for w in self.weights)
 
-    def start(self) -> TurnState:
+    def start(self) -> ClosedFormState:
         return self.method.start(self.shapes, self.calibration, self.weights[0].shift.device)
 
-    def load_state(self, tensors: Mapping[str, Tensor]) -> TurnState:
-        return self.method.load_state(tensors, self.shapes, self.calibration)
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> ClosedFormState:
+        return self.method.load_state_dict(tensors, self.shapes, self.calibration)
 
     def run(
         self,
@@ -207,7 +209,7 @@ class TurnEngine(Engine):
         put_off: bool = False,
     ) -> Turn:
         """Raises NumericalError, with model and state as they were, if anything non-finite turns up."""
-        assert isinstance(state, TurnState)
+        assert isinstance(state, ClosedFormState)
         work = _LiveTurn(self, pairs)
         try:
             updates, state = write_turn(work, state)

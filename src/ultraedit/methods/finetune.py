@@ -85,7 +85,7 @@ class FineTuneEngine(Engine):
     def start(self) -> AllEdits:
         return AllEdits({})
 
-    def load_state(self, tensors: Mapping[str, Tensor]) -> AllEdits:
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> AllEdits:
         pairs: dict[tuple[int, ...], Ids] = {}
         ids, at = tensors["edits.ids"].tolist(), 0
         for prompt, target in tensors["edits.lengths"].tolist():

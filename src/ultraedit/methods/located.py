@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ultraedit.core.preserve import DenseMetric
+from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver, Update
 from ultraedit.data.bundled import anchor_text
 from ultraedit.data.record import Record

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ultraedit.core.preserve import DenseMetric
+from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
 from ultraedit.methods.base import Calibration, LiveModel, Needs, State, require_positive
 from ultraedit.methods.located import Located, LocatedEngine
@@ -64,7 +64,7 @@ class MemitEngine(LocatedEngine):
     def start(self) -> Nothing:
         return Nothing()
 
-    def load_state(self, tensors: Mapping[str, Tensor]) -> Nothing:
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> Nothing:
         return Nothing()
 
     def system(self, index: int, keys: Float[Tensor, "n d_in"], state: State) -> DualSolver:

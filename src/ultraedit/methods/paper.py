@@ -20,7 +20,7 @@ from ultraedit.core.turn import Rows, grads_of, keys_of
 from ultraedit.core.values import published_values
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.methods.base import Calibration, Shapes
-from ultraedit.methods.closed_form import ClosedForm, TurnState
+from ultraedit.methods.closed_form import ClosedForm, ClosedFormState
 from ultraedit.model.trace import LossKind
 
 
@@ -42,7 +42,7 @@ class Paper(ClosedForm):
         pooled = {shape: PublishedMoments.empty(sum(shape), device) for shape in shapes}
         return PaperState(self, tuple(shapes), pooled)
 
-    def load_state(
+    def load_state_dict(
         self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
     ) -> PaperState:
         pooled = {shape: load_published(tensors, shape) for shape in shapes}
@@ -53,7 +53,7 @@ class Paper(ClosedForm):
 
 
 @dataclass(frozen=True)
-class PaperState(TurnState):
+class PaperState(ClosedFormState):
     method: Paper
     shapes: Shapes
     published: Mapping[tuple[int, int], PublishedMoments]

@@ -38,7 +38,7 @@ def keep_leading(cache: TrunkCache, traces: Sequence[Trace], count: int) -> list
             (g.square().sum(1) / u.clamp(min=1e-30) for g, u in zip(t.grads, usual, strict=True)),
             start=torch.zeros(len(t.owner), device=t.owner.device),
         )
-        chosen = leading(batch, sizes, count)
+        chosen = leading_tokens(batch, sizes, count)
         edited = (batch.edited[0][chosen], batch.edited[1][chosen])
         cache.edit_only(index, edited, tuple(min(n, count) for n in batch.open))
         kept.append(
@@ -52,7 +52,7 @@ def keep_leading(cache: TrunkCache, traces: Sequence[Trace], count: int) -> list
     return kept
 
 
-def leading(batch: Batch, sizes: Float[Tensor, " n"], count: int) -> Int[Tensor, " m"]:
+def leading_tokens(batch: Batch, sizes: Float[Tensor, " n"], count: int) -> Int[Tensor, " m"]:
     """Of a batch's edited tokens all of the answers', and of each row's prompt the `count` of largest size."""
     start = len(batch.answers[0])
     found = [torch.arange(start, device=sizes.device)]

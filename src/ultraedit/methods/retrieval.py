@@ -69,7 +69,7 @@ class RetrievalEngine(Engine):
     def start(self) -> Facts:
         return Facts(self.live.tokenizer, self.method.nearest, {})
 
-    def load_state(self, tensors: Mapping[str, Tensor]) -> Facts:
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> Facts:
         text = bytes(tensors["facts.json"].tolist()).decode()
         return Facts(self.live.tokenizer, self.method.nearest, json.loads(text))
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from ultraedit.methods.base import Ids, LiveModel
 from ultraedit.model.trace import Trace, trace
 
-Scores = tuple[Float[Tensor, " edits"], Bool[Tensor, " edits"], Bool[Tensor, " edits"]]
+AnswerScores = tuple[Float[Tensor, " edits"], Bool[Tensor, " edits"], Bool[Tensor, " edits"]]
 
 
 def measure(
     live: LiveModel, pairs: Sequence[Ids], owners: Sequence[int], lengths: Sequence[int], rows: int
-) -> Scores:
+) -> AnswerScores:
     """`answer_scores` of the model as it is now, `rows` texts run at once."""
     batches = live.stack.batches(pairs, rows)
     trunks = live.stack.trunks(batches)

@@ -24,7 +24,7 @@ class StableEdit(Paper):
         pooled = {shape: WhitenedMoments.blank(*shape, device) for shape in shapes}
         return StableEditState(self, shapes, pooled)
 
-    def load_state(
+    def load_state_dict(
         self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
     ) -> StableEditState:
         pooled = {}

@@ -15,14 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit import arguments
-from ultraedit.core.preserve import DenseMetric, Preserver, SketchMetric
-from ultraedit.core.spread import RANK, Spread
+from ultraedit.core.metric import DenseMetric, Metric, SketchMetric
 from ultraedit.core.statistics import Moments
 from ultraedit.core.turn import Rows, grads_of, keys_of
 from ultraedit.core.values import displacement_values, scale_gradients
+from ultraedit.core.whitening import RANK, Whitening
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Calibration, Metrics, Shapes
-from ultraedit.methods.closed_form import ClosedForm, TurnState
+from ultraedit.methods.closed_form import ClosedForm, ClosedFormState
 from ultraedit.model.trace import LossKind
 
 
@@ -41,8 +41,8 @@ class UltraEdit(ClosedForm):
     prompt_tokens: int = 0
     """Of each prompt, how many of its own tokens are edited with the answer's: those of largest gradient."""
     whiten: bool = False
-    """Gradients times the shrunk inverse root of their running covariance (`core.spread`), in place of each dimension
-    over its own running size."""
+    """Gradients times the shrunk inverse root of their running covariance (`core.whitening`), in place of each
+    dimension over its own running size."""
 
     loss: ClassVar[LossKind] = "sum"
     rounded: ClassVar[bool] = False
@@ -74,15 +74,15 @@ class UltraEdit(ClosedForm):
     def start(
         self, shapes: Shapes, calibration: Calibration, device: torch.device
     ) -> UltraEditState:
-        kind = Spread if self.whiten else Moments
+        kind = Whitening if self.whiten else Moments
         moments = tuple(kind.empty(d_out, device) for _, d_out in shapes)
         return UltraEditState(self, shapes, calibration, moments, calibration.metrics)
 
-    def load_state(
+    def load_state_dict(
         self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
     ) -> UltraEditState:
         maps = range(len(shapes))
-        kind = _spread if self.whiten else _moments
+        kind = _whitening if self.whiten else _moments
         moments = tuple(kind(tensors, f"moments.{i}") for i in maps)
         metrics = load_metrics(tensors, len(calibration.metrics))
         return UltraEditState(self, shapes, calibration, moments, metrics)
@@ -97,12 +97,12 @@ class UltraEdit(ClosedForm):
 
 
 @dataclass(frozen=True)
-class UltraEditState(TurnState):
+class UltraEditState(ClosedFormState):
     method: UltraEdit
     shapes: Shapes
     calibration: Calibration
-    moments: tuple[Moments | Spread, ...]
-    """Of the value gradients, per map (`Spread` where the method whitens)."""
+    moments: tuple[Moments | Whitening, ...]
+    """Of the value gradients, per map (`Whitening` where the method whitens)."""
     metrics: Metrics
     """Per map: ordinary text and the keys of every turn so far; empty where the method has none."""
 
@@ -120,10 +120,10 @@ class UltraEditState(TurnState):
 
     def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]:
         grads, seen = grads_of(rows, module), self.moments[module]
-        hat = seen.whiten(grads) if isinstance(seen, Spread) else scale_gradients(grads, seen)
+        hat = seen.whiten(grads) if isinstance(seen, Whitening) else scale_gradients(grads, seen)
         return displacement_values(hat, self.method.step, self.calibration.output_norms[module])
 
-    def metric(self, module: int) -> Preserver | None:
+    def metric(self, module: int) -> Metric | None:
         return self.metrics[module] if self.metrics else None
 
     def remember(self, rows: Sequence[Rows]) -> UltraEditState:
@@ -147,12 +147,12 @@ class UltraEditState(TurnState):
         return moments_tensors(self.moments) | metric_tensors(self.metrics)
 
 
-def moments_tensors(moments: Sequence[Moments | Spread]) -> dict[str, Tensor]:
+def moments_tensors(moments: Sequence[Moments | Whitening]) -> dict[str, Tensor]:
     """Moments of each map as named tensors."""
     out: dict[str, Tensor] = {}
     for i, m in enumerate(moments):
         out[f"moments.{i}.count"] = torch.tensor(m.count, dtype=torch.int64)
-        if isinstance(m, Spread):
+        if isinstance(m, Whitening):
             out[f"moments.{i}.energy"] = m.energy.clone()
             out[f"moments.{i}.rows"] = m.rows.clone()
         else:
@@ -165,8 +165,8 @@ def _moments(tensors: Mapping[str, Tensor], key: str) -> Moments:
     return Moments(int(tensors[f"{key}.count"]), tensors[f"{key}.mean"], tensors[f"{key}.m2"])
 
 
-def _spread(tensors: Mapping[str, Tensor], key: str) -> Spread:
-    return Spread(int(tensors[f"{key}.count"]), tensors[f"{key}.energy"], tensors[f"{key}.rows"])
+def _whitening(tensors: Mapping[str, Tensor], key: str) -> Whitening:
+    return Whitening(int(tensors[f"{key}.count"]), tensors[f"{key}.energy"], tensors[f"{key}.rows"])
 
 
 def metric_tensors(metrics: Metrics) -> dict[str, Tensor]:

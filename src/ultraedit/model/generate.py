@@ -12,10 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.model.context import context_length
 from ultraedit.model.find import decoder_of
+from ultraedit.model.form import PromptForm
 from ultraedit.model.keeps import new_cache
 from ultraedit.model.replace import head_logits
 from ultraedit.model.steady import steady
-from ultraedit.model.text import Form, PromptEncoder
+from ultraedit.model.text import PromptEncoder
 
 
 @torch.no_grad()
@@ -114,7 +115,7 @@ def answer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
-    form: Form,
+    form: PromptForm,
     max_new_tokens: int = 32,
     batch_size: int = 32,
 ) -> list[str]:

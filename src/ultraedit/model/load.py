@@ -26,7 +26,7 @@ from ultraedit.model.checkpoint import (
     unreadable,
     unreadable_quantised,
 )
-from ultraedit.model.fastest import fastest_dtype, slow_here
+from ultraedit.model.dtype import fastest_dtype, slow_here
 from ultraedit.quiet import no_logs, no_progress_bars
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -9,15 +9,13 @@ it has behind its prompt in one text, wherever that text begins with the prompt'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.model.batch import common_start
-
-Form = Literal["raw", "chat"]
-Format = Literal["auto", "raw", "chat"]
+from ultraedit.model.form import PromptForm
 
 Message = Mapping[str, str]
 """{"role", "content"} of one message of a chat."""
@@ -37,13 +35,13 @@ class PromptEncoder:
     chat template, ready for the answer.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, format: str = "auto") -> None:
-        """format: "raw", "chat", or "auto" (chat where the tokenizer has a template).
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, form: str = "auto") -> None:
+        """form: "raw", "chat", or "auto" (chat where the tokenizer has a template).
 
         Raises ConfigError for a form that this tokenizer cannot give.
         """
         self.tokenizer = tokenizer
-        self.form: Form = resolve_format(tokenizer, format)
+        self.form: PromptForm = resolve_form(tokenizer, form)
         self._system = False
         self._parts = False
         self._lead = " "
@@ -114,7 +112,7 @@ class PromptEncoder:
         except Exception as error:  # a template is a program of somebody else's
             raise DataError(
                 f'the chat template of this tokenizer refuses the prompt "{text[:60]}" ({_reason(error)}); '
-                'word it otherwise, or use format="raw".'
+                'word it otherwise, or use form="raw".'
             ) from error
 
     def _begin_chat(self, messages: Sequence[Message]) -> str:
@@ -180,7 +178,7 @@ class PromptEncoder:
         why = "it leaves the message out" if refusal is None else _reason(refusal)
         raise ConfigError(
             f"the chat template of this tokenizer cannot be used for a question ({why}); mend "
-            'tokenizer.chat_template, or use format="raw" (--format raw).'
+            'tokenizer.chat_template, or use form="raw" (--form raw).'
         )
 
     def _render(self, prompt: str, answer: str | None = None) -> str:
@@ -213,35 +211,35 @@ class PromptEncoder:
         return lead if found and whole.startswith(rendered) and lead.isspace() else ""
 
 
-def resolve_format(tokenizer: PreTrainedTokenizerBase, form: str) -> Form:
+def resolve_form(tokenizer: PreTrainedTokenizerBase, form: str) -> PromptForm:
     """`auto` is `chat` where the tokenizer carries a chat template, else `raw`.
 
     Raises ConfigError for an unknown form, or where `chat` has no template to use.
     """
     template: object = getattr(tokenizer, "chat_template", None)
     if form not in ("auto", "raw", "chat"):
-        raise ConfigError(f'format "{form}" is unknown; use "auto", "raw" or "chat".')
+        raise ConfigError(f'form "{form}" is unknown; use "auto", "raw" or "chat".')
     if form == "raw" or (form == "auto" and not template):
         return "raw"
     if not template:
         raise ConfigError(
-            'format="chat" needs a chat template and this tokenizer has none; use format="raw".'
+            'form="chat" needs a chat template and this tokenizer has none; use form="raw".'
         )
     if isinstance(template, dict) and "default" not in template:
         raise ConfigError(
             f"this tokenizer's chat templates are named {', '.join(template)} and none is the default; set "
-            'tokenizer.chat_template to one of them, or use format="raw" (--format raw).'
+            'tokenizer.chat_template to one of them, or use form="raw" (--form raw).'
         )
     return "chat"
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, form: Form) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, form: PromptForm) -> list[int]:
     """One prompt of `PromptEncoder.prompt`, where a single one is wanted."""
     return PromptEncoder(tokenizer, form).prompt(prompt)
 
 
 def encode_pair(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, form: Form
+    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, form: PromptForm
 ) -> tuple[list[int], list[int]]:
     """One pair of `PromptEncoder.pair`, where a single one is wanted."""
     return PromptEncoder(tokenizer, form).pair(prompt, target)

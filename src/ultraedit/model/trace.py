@@ -93,9 +93,9 @@ class TrunkCache:
             states = self._prefixes[index].items()
             self._prefixes[index] = {i: (k[stay], v[stay]) for i, (k, v) in states}
 
-    def edit_only(self, index: int, edited: Cells, open: tuple[int, ...]) -> None:
+    def edit_only(self, index: int, edited: Cells, prompt_tokens: tuple[int, ...]) -> None:
         """Other edited tokens for a batch, while all its rows are in play."""
-        self.whole[index] = replace(self.whole[index], edited=edited, open=open)
+        self.whole[index] = replace(self.whole[index], edited=edited, open=prompt_tokens)
         self.batches[index] = self.whole[index]
 
     def take_back(self) -> None:

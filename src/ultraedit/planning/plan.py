@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 from transformers.initialization import no_init_weights
 
-from ultraedit.core.preserve import DenseMetric, SketchMetric
+from ultraedit.core.metric import DenseMetric, SketchMetric
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Calibration, Method
@@ -27,7 +27,7 @@ from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack, as_result
 from ultraedit.model.weights import EditedWeight, edited_weights
 from ultraedit.planning.fourbit import quantise
-from ultraedit.planning.live import LiveBytes
+from ultraedit.planning.memory_tracker import MemoryTracker
 
 Quantize = Literal["4bit"]
 
@@ -53,7 +53,7 @@ class Workload:
     """What is planned for."""
 
     dtype: torch.dtype
-    turn: int = 100
+    turn_size: int = 100
     micro_batch: int = MICRO_BATCH
     tokens_per_edit: int = 30
     """Prompt and answer together."""
@@ -82,7 +82,7 @@ class Plan:
 class _Sorter(Listener):
     """Sorts what a turn allocates into parts."""
 
-    def __init__(self, memory: LiveBytes) -> None:
+    def __init__(self, memory: MemoryTracker) -> None:
         self.memory = memory
 
     def phase(self, name: str) -> AbstractContextManager[object]:
@@ -108,7 +108,7 @@ def plan(
             f'"{method.name}" cannot be planned: only methods in closed form can ({", ".join(_closed())}).'
         )
     _check(workload)
-    memory = LiveBytes()
+    memory = MemoryTracker()
     with FakeTensorMode(), memory:
         # without values nothing can be initialised: a draw that repeats until it fits would never end
         with memory.part("weights"), no_init_weights():
@@ -198,7 +198,7 @@ def _late_turn(
     calibration: Calibration,
     method: ClosedForm,
     workload: Workload,
-    memory: LiveBytes,
+    memory: MemoryTracker,
 ) -> None:
     """One turn with the metric as large as it ever gets."""
     method = replace(method, steps=min(method.steps, STEPS))
@@ -218,11 +218,11 @@ def _late_turn(
     prompt = (
         workload.tokens_per_edit - workload.answer_tokens + 1
     )  # the last answer token is not run
-    turn = workload.turn
+    turn_size = workload.turn_size
     pairs = [  # each begins otherwise: nothing of a raw prompt is shared
-        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn)
+        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn_size)
     ]
-    engine.run(pairs, range(turn), [workload.answer_tokens] * turn, state)
+    engine.run(pairs, range(turn_size), [workload.answer_tokens] * turn_size, state)
 
 
 def _full(metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:
@@ -234,7 +234,7 @@ def _full(metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:
     )
 
 
-def _assign_metrics(memory: LiveBytes, metrics: Sequence[DenseMetric | SketchMetric]) -> None:
+def _assign_metrics(memory: MemoryTracker, metrics: Sequence[DenseMetric | SketchMetric]) -> None:
     for metric in metrics:
         kept = metric.matrix if isinstance(metric, DenseMetric) else metric.rows
         memory.assign("metric and statistics", kept)
@@ -249,9 +249,9 @@ def _closed() -> list[str]:
 
 
 def _check(workload: Workload) -> None:
-    if workload.turn < 1 or workload.micro_batch < 1:
+    if workload.turn_size < 1 or workload.micro_batch < 1:
         raise ConfigError(
-            f"turn {workload.turn} and micro-batch {workload.micro_batch} must be at least 1."
+            f"turn size {workload.turn_size} and micro-batch {workload.micro_batch} must be at least 1."
         )
     if not 1 <= workload.answer_tokens < workload.tokens_per_edit:
         raise ConfigError(

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp
 
 from ultraedit import __version__
@@ -163,8 +164,8 @@ def _say_errors(app: FastAPI) -> None:
             405: f"{request.method} is not for this address; /openapi.json lists what there is.",
         }.get(error.status_code, f"{error.detail}.")
         response = await refused(request, Refusal(error.status_code, message))
-        for name, value in (error.headers or {}).items():
-            response.headers[name] = value
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(_methods(app, request.url.path))
         return response
 
     @app.exception_handler(Exception)
@@ -172,6 +173,17 @@ def _say_errors(app: FastAPI) -> None:
         return await refused(
             request, Refusal(500, f"something in the server broke ({type(error).__name__}).")
         )
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """What may be done at an address, by all of its endpoints together."""
+    found = {
+        method.upper()
+        for template, methods in app.openapi()["paths"].items()
+        if compile_path(template)[0].fullmatch(path)
+        for method in methods
+    }
+    return sorted(found) or ["GET"]  # the page's files are not in the schema
 
 
 def _invalid(path: str, error: RequestValidationError) -> Refusal:

@@ -66,7 +66,9 @@ class Keys:
         Raises:
             ConfigError: For a file that cannot be read, a key that is too short, or none on a public address.
         """
-        found = _from_file(file) if file is not None else _from_environment(environment)
+        found: list[tuple[str, Level, str]] = (
+            _from_file(file) if file is not None else _from_environment(environment)
+        )
         printed: dict[str, str] = {}
         if not found:
             if public:
@@ -75,8 +77,7 @@ class Keys:
                     f"{READ_KEY} for those who only ask), give --keys FILE, or serve on 127.0.0.1."
                 )
             printed = {"read": secrets.token_urlsafe(24), "admin": secrets.token_urlsafe(24)}
-            made: list[tuple[str, Level]] = [("reader", "read"), ("admin", "admin")]
-            found = [(name, level, printed[level]) for name, level in made]
+            found = [("reader", "read", printed["read"]), ("admin", "admin", printed["admin"])]
         return cls(
             tuple((_digest(key), Caller(name, level)) for name, level, key in found), printed
         )

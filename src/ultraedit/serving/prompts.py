@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from ultraedit.errors import ConfigError, DataError
-from ultraedit.model.text import Form, Message, PromptEncoder
+from ultraedit.model.form import PromptForm
+from ultraedit.model.text import Message, PromptEncoder
 from ultraedit.serving.refusals import Refusal
 from ultraedit.serving.text import decode
 
@@ -18,7 +19,7 @@ class Prompts:
     """Tokenises, one call at a time; any thread may call."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, form: Form, context: int, vocabulary: int
+        self, tokenizer: PreTrainedTokenizerBase, form: PromptForm, context: int, vocabulary: int
     ) -> None:
         """
         Args:
@@ -28,7 +29,7 @@ class Prompts:
             vocabulary: Rows of its embedding; token ids at or beyond it are refused.
         """
         self.context = context
-        self.form: Form = form
+        self.form: PromptForm = form
         self._tokenizer = copy.deepcopy(tokenizer)
         self._vocabulary = vocabulary
         self._lock = threading.Lock()

@@ -19,6 +19,9 @@ from ultraedit.serving.versions import Versions
 from ultraedit.serving.writer import Change, Job, Writer
 from ultraedit.workspace.workspace import Workspace
 
+STEPS_BETWEEN = 16
+"""Tokens that every stream gets between two changes, however many of those wait."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -189,6 +192,7 @@ class Service:
         self._prompts = Prompts(editor.tokenizer, editor.form, editor.context, vocabulary)
 
     def _answer(self, engine: Engine, versions: Versions) -> None:
+        steps = STEPS_BETWEEN
         while not self._stopping:
             with self._work:
                 if not self._called and not engine.busy and not self.writer.waiting:
@@ -198,5 +202,7 @@ class Service:
                 break
             if engine.busy:
                 engine.step()
-            self.writer.run_next(versions)
+                steps += 1
+            if (steps >= STEPS_BETWEEN or not engine.busy) and self.writer.run_next(versions):
+                steps = 0
         engine.close()

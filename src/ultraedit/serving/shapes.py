@@ -15,6 +15,9 @@ STOPS = 16
 TOP = 20
 """Likely tokens told at each place."""
 
+LARGEST_SEED = 2**53
+"""Beyond it JSON's numbers are not exact."""
+
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
 TokenId = Annotated[int, Field(ge=0, le=2**31)]
 Tokens = Annotated[list[TokenId], Field(min_length=1)]
@@ -50,7 +53,7 @@ class Sampling(Shape):
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     n: int | None = Field(None, ge=1, le=CHOICES)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    seed: int | None = Field(None, ge=-LARGEST_SEED, le=LARGEST_SEED)
     stop: Stop | Annotated[list[Stop], Field(max_length=STOPS)] | None = None
     # only with the value that changes nothing
     frequency_penalty: float | None = Field(None, ge=0, le=0)
@@ -146,7 +149,7 @@ class CompareRequest(Shape):
     max_tokens: int = Field(160, ge=1)
     temperature: float = Field(0, ge=0, le=2)
     top_p: float = Field(1, gt=0, le=1)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    seed: int | None = Field(None, ge=-LARGEST_SEED, le=LARGEST_SEED)
 
 
 FactText = Annotated[str, Field(min_length=1, max_length=20_000)]

@@ -19,11 +19,11 @@ FORMAT_VERSION = 1
 Policy = Literal["warn", "stop", "rollback"]
 
 
-class Part(BaseModel):
+class ConfigPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class BaseInfo(Part):
+class BaseInfo(ConfigPart):
     """The unedited model."""
 
     name: str
@@ -40,21 +40,21 @@ class BaseInfo(Part):
     """The base's safetensors files, where it is a local folder."""
 
 
-class ModuleInfo(Part):
+class ModuleInfo(ConfigPart):
     name: str
     shape: tuple[int, int]
     norm: float
     """Frobenius norm of the original weight."""
 
 
-class Thresholds(Part):
+class Thresholds(ConfigPart):
     """Where a reading turns amber and where red."""
 
     amber: float
     red: float
 
 
-class HealthConfig(Part):
+class HealthConfig(ConfigPart):
     policy: Policy = "warn"
     perplexity_ratio: Thresholds = Thresholds(amber=1.5, red=2.5)
     """Canary perplexity over the unedited model's; above is worse."""
@@ -74,7 +74,7 @@ class HealthConfig(Part):
     """In turns with fewer edits, success is recorded but not judged."""
 
 
-class WorkspaceConfig(Part):
+class WorkspaceConfig(ConfigPart):
     format_version: Literal[1] = FORMAT_VERSION
     created: str
     package_version: str

@@ -12,8 +12,8 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import method, settings_of
+from ultraedit.model.form import FormChoice
 from ultraedit.model.load import load, resolve
-from ultraedit.model.text import Format
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import (
     BaseInfo,
@@ -32,7 +32,7 @@ def create_workspace(
     *,
     preset: str | Method = "default",
     modules: str | Sequence[str] | None = None,
-    format: Format = "auto",
+    form: FormChoice = "auto",
     step: float | None = None,
     steps: int | None = None,
     ridge: float | None = None,
@@ -84,7 +84,7 @@ def create_workspace(
             end_token=end_token,
         ),
         modules=modules,
-        format=format,
+        form=form,
         micro_batch=micro_batch,
         text=text,
         base=str(model),

@@ -23,11 +23,11 @@ _TAIL = len(',"digest":"') + 64 + len('"}')
 _EDIT, _TURN, _COMMIT = b'{"edit":', b'{"turn":', b'{"commit":'
 
 
-class Line(BaseModel):
+class JournalRow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class EditRow(Line):
+class EditRow(JournalRow):
     """One edit, as it was written and what came of it.  `edit` numbers every edit ever, from 1."""
 
     edit: NonNegativeInt
@@ -51,12 +51,12 @@ class EditRow(Line):
         return Record(self.prompt, self.target, self.id, rephrases=self.rephrases, line=self.line)
 
 
-class FileRow(Line):
+class FileRow(JournalRow):
     bytes: NonNegativeInt
     sha256: str
 
 
-class SourceRow(Line):
+class SourceRow(JournalRow):
     """How far into a file of facts a stream is."""
 
     name: str
@@ -65,7 +65,7 @@ class SourceRow(Line):
     """Running digest of the records written so far, by which a resumed stream finds its place."""
 
 
-class HealthRow(Line):
+class HealthRow(JournalRow):
     level: Literal["green", "amber", "red"]
     perplexity_ratio: float
     shift_ratio: float
@@ -74,7 +74,7 @@ class HealthRow(Line):
     reasons: tuple[str, ...] = ()
 
 
-class TurnRow(Line):
+class TurnRow(JournalRow):
     """One state of the model after the base, and how it was reached."""
 
     turn: NonNegativeInt
@@ -99,7 +99,7 @@ class TurnRow(Line):
     health: HealthRow | None = None
 
 
-class CommitRow(Line):
+class CommitRow(JournalRow):
     """One acknowledged change of the workspace."""
 
     commit: NonNegativeInt
@@ -268,10 +268,10 @@ def _damaged(path: Path, where: str, why: str) -> WorkspaceError:
     )
 
 
-LineType = TypeVar("LineType", bound=Line)
+JournalRowType = TypeVar("JournalRowType", bound=JournalRow)
 
 
-def _parse(kind: type[LineType], line: bytes, path: Path, offset: int) -> LineType:
+def _parse(kind: type[JournalRowType], line: bytes, path: Path, offset: int) -> JournalRowType:
     try:
         return kind.model_validate_json(line)
     except ValidationError as error:

@@ -55,7 +55,7 @@ def stream(
     workspace: Workspace,
     source: Source,
     *,
-    turn: int = 100,
+    turn_size: int = 100,
     with_rephrases: bool = False,
     again: bool = False,
 ) -> Iterator[Acknowledged]:
@@ -65,16 +65,16 @@ def stream(
     from its first row.  Records in memory always start from the first.
     Raises UnhealthyError after a red reading where the policy is stop or rollback.
     """
-    turn = arguments.whole(turn, "turn", 1, "a turn holds at least {least} edit")
+    turn_size = arguments.whole(turn_size, "turn_size", 1, "a turn holds at least {least} edit")
     # all is checked here and not when the first turn is asked for
-    return _stream(workspace, source, read_records(source), turn, with_rephrases, again)
+    return _stream(workspace, source, read_records(source), turn_size, with_rephrases, again)
 
 
 def _stream(
     workspace: Workspace,
     source: Source,
     records: Iterator[Record],
-    turn: int,
+    turn_size: int,
     with_rephrases: bool,
     again: bool,
 ) -> Iterator[Acknowledged]:
@@ -98,7 +98,7 @@ def _stream(
         if rows <= skip:
             continue
         chunk.append(record)
-        if len(chunk) == turn:
+        if len(chunk) == turn_size:
             done = flush()
             yield done
             _heed(workspace, done)

@@ -29,7 +29,7 @@ _SHIFT, _STATISTICS = "shift/", "statistics/"
 
 
 @dataclass(frozen=True)
-class Pair:
+class LowRankUpdate:
     """One module's update by one turn: delta = left' @ right, row i of both belonging to edit `owner[i]`."""
 
     module: str
@@ -136,11 +136,12 @@ def save_pairs(path: Path, turn: Turn, modules: Sequence[str]) -> None:
     _save(path, tensors)
 
 
-def load_pairs(path: Path, modules: Sequence[str]) -> list[Pair]:
+def load_pairs(path: Path, modules: Sequence[str]) -> list[LowRankUpdate]:
     tensors = _load(path, "cpu")
     try:
         return [
-            Pair(m, tensors["owner"], tensors[f"left/{m}"], tensors[f"right/{m}"]) for m in modules
+            LowRankUpdate(m, tensors["owner"], tensors[f"left/{m}"], tensors[f"right/{m}"])
+            for m in modules
         ]
     except KeyError as error:
         raise WorkspaceError(f"'{path}' is damaged: it lacks {error}.") from error

@@ -153,7 +153,7 @@ class Workspace:
             tokenizer,
             preset=method_in(config, folder),
             modules=[m.name for m in config.modules],
-            format=config.form,
+            form=config.form,
             micro_batch=config.micro_batch,
             base=name,
             calibration=tensors.load_calibration(path, self._device),
@@ -213,7 +213,7 @@ class Workspace:
         }:
             raise WorkspaceError(f"'{path}' is damaged; restore it from a backup.")
         try:
-            statistics = editor.engine.load_state(file.statistics)
+            statistics = editor.engine.load_state_dict(file.statistics)
         except KeyError as error:
             raise WorkspaceError(f"'{path}' is damaged: it lacks {error}.") from error
         return EditorState(file.shifts, statistics, file.edits, file.turns)

@@ -23,7 +23,7 @@ from ultraedit.errors import DataError
 from ultraeditbench.statements import Label, Triple, open_text
 from ultraeditbench.wikidata import read_dump
 
-Form = Literal[
+SourceForm = Literal[
     "rows", "kamel", "kgconv", "label-map", "property-map", "alias-lines", "id-table", "text-table",
     "wikidata-dump",
 ]  # fmt: skip
@@ -49,7 +49,7 @@ class Source:
     """A file and the form it was found to have."""
 
     path: Path
-    form: Form
+    form: SourceForm
     container: Literal["json-lines", "table", "parquet", "json", "lines"]
 
 
@@ -103,7 +103,7 @@ def _sniff_json(path: Path, head: list[str]) -> Source:
     names = _columns(list(row))
     if names is None:
         raise _refuse(path, f"its columns are {', '.join(row)}")
-    form: Form = "kamel" if isinstance(row.get(names.get("object", "")), list) else "rows"
+    form: SourceForm = "kamel" if isinstance(row.get(names.get("object", "")), list) else "rows"
     return Source(path, form, "json-lines")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ultraedit.arguments import quoted
-from ultraedit.data.forms.base import Form
+from ultraedit.data.forms.base import DataForm
 from ultraedit.data.forms.claims import FEVER, FEVER_MEND
 from ultraedit.data.forms.plain import PLAIN
 from ultraedit.data.forms.questions import (
@@ -36,9 +36,9 @@ from ultraedit.data.forms.rewrites import (
 from ultraedit.data.forms.texts import EVENT, UNKE, WIKIBIO
 from ultraedit.errors import DataError
 
-__all__ = ["FORMS", "Form", "form_named", "sniff"]
+__all__ = ["FORMS", "DataForm", "form_named", "sniff"]
 
-FORMS: tuple[Form, ...] = (
+FORMS: tuple[DataForm, ...] = (
     ZSRE,
     FEVER_MEND,
     FEVER,
@@ -66,12 +66,12 @@ FORMS: tuple[Form, ...] = (
 )
 
 
-def sniff(row: Mapping[str, Any]) -> Form | None:
+def sniff(row: Mapping[str, Any]) -> DataForm | None:
     """The first form whose needed columns the row has; None when there is none."""
     return next((form for form in FORMS if form.fits(row)), None)
 
 
-def form_named(name: str) -> Form:
+def form_named(name: str) -> DataForm:
     """The form of that name; `DataError` that lists the names otherwise."""
     for form in FORMS:
         if isinstance(name, str) and form.name == name:

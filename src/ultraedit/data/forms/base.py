@@ -16,7 +16,7 @@ LARGEST_ID = 10**100
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class DataForm:
     """`records(row)` gives the row's records in edit order, or raises `RowError`."""
 
     name: str

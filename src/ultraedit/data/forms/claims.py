@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ultraedit.data.forms.base import Form, row_id
+from ultraedit.data.forms.base import DataForm, row_id
 from ultraedit.data.forms.questions import one_probe
 from ultraedit.data.record import Probe, Record
 from ultraedit.data.row import Row, RowError, quote
@@ -72,7 +72,7 @@ def _fever_mend(row: Row) -> Iterator[Record]:
     )
 
 
-FEVER = Form(
+FEVER = DataForm(
     "fever",
     "FEVER claims with their verdict; the edit is to the other verdict",
     ("claim", "label"),
@@ -85,7 +85,7 @@ FEVER = Form(
     ),
     _fever,
 )
-FEVER_MEND = Form(
+FEVER_MEND = DataForm(
     "fever-mend",
     "FEVER as prepared for MEND and MALMEN, with paraphrases",
     ("prompt", "alt", "equiv_prompt"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ultraedit.data.forms.base import Form, present, row_id
+from ultraedit.data.forms.base import DataForm, present, row_id
 from ultraedit.data.record import Probe, Record
 from ultraedit.data.row import Row, RowError
 
@@ -62,7 +62,7 @@ def _probe(probe: Probe) -> dict[str, str]:
     return row
 
 
-PLAIN = Form(
+PLAIN = DataForm(
     name="plain",
     about="two columns of your own, prompt and target, and what you like to add",
     needs=("prompt", "target"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ultraedit.data.forms.base import Form, other_than, present, row_id
+from ultraedit.data.forms.base import DataForm, other_than, present, row_id
 from ultraedit.data.record import Probe, Record
 from ultraedit.data.row import Row, first_text
 
@@ -200,7 +200,7 @@ _KNOWEDIT_COLUMNS = (
     ("ground_truth", "old"),
 )
 
-ZSRE = Form(
+ZSRE = DataForm(
     "zsre",
     "zsRE as published with MEND",
     ("src", "alt"),
@@ -217,7 +217,7 @@ ZSRE = Form(
     ),
     _zsre,
 )
-WIKIBIGEDIT_HUB = Form(
+WIKIBIGEDIT_HUB = DataForm(
     "wikibigedit-hub",
     "WikiBigEdit as published on the hub",
     ("update", "ans"),
@@ -234,7 +234,7 @@ WIKIBIGEDIT_HUB = Form(
     ),
     _wikibigedit_hub,
 )
-ULTRAEDITBENCH = Form(
+ULTRAEDITBENCH = DataForm(
     "ultraeditbench",
     "UltraEditBench as published, and as `ultraedit build` writes it",
     ("prompt", "ans"),
@@ -254,49 +254,49 @@ ULTRAEDITBENCH = Form(
     ),
     _ultraeditbench,
 )
-WIKIBIGEDIT_REQUESTS = Form(
+WIKIBIGEDIT_REQUESTS = DataForm(
     "wikibigedit-requests",
     "WikiBigEdit as the requests of an editing run (personas, multi-hop)",
     ("prompt", "target_new", "portability.personas"),
     _KNOWEDIT_COLUMNS,
     _knowedit,
 )
-KNOWEDIT = Form(
+KNOWEDIT = DataForm(
     "knowedit",
     "KnowEdit: wiki_recent, wiki_counterfact and its zsRE",
     ("prompt", "target_new", "locality"),
     _KNOWEDIT_COLUMNS,
     _knowedit,
 )
-WISE_TEMPORAL = Form(
+WISE_TEMPORAL = DataForm(
     "wise-temporal",
     "WISE temporal: a paragraph a subject",
     ("prompt", "target_new", "ood_rephrase"),
     _FLAT_COLUMNS,
     _flat,
 )
-COUNTERFACT = Form(
+COUNTERFACT = DataForm(
     "counterfact",
     "CounterFact as a flat table",
     ("prompt", "target_new", "ground_truth", "rephrase_prompt"),
     _FLAT_COLUMNS,
     _flat,
 )
-WIKIBIGEDIT = Form(
+WIKIBIGEDIT = DataForm(
     "wikibigedit",
     "WikiBigEdit as a flat table",
     ("prompt", "target_new", "rephrase_prompt"),
     _FLAT_COLUMNS,
     _flat,
 )
-FLAT = Form(
+FLAT = DataForm(
     "flat",
     "WISE hallucination, and any other table of prompt and target_new",
     ("prompt", "target_new"),
     _FLAT_COLUMNS,
     _flat,
 )
-QAEDIT = Form(
+QAEDIT = DataForm(
     "qaedit",
     "QAEdit",
     ("prompt", "target", "locality[].loc"),
@@ -309,7 +309,7 @@ QAEDIT = Form(
     ),
     _qaedit,
 )
-COUNTERFACT_QNA = Form(
+COUNTERFACT_QNA = DataForm(
     "counterfact-qna",
     "CounterFact with each cloze also as a question",
     ("question", "answer", "qna_question"),
@@ -322,7 +322,7 @@ COUNTERFACT_QNA = Form(
     ),
     _counterfact_qna,
 )
-HALLUEDITBENCH = Form(
+HALLUEDITBENCH = DataForm(
     "hallueditbench",
     "HalluEditBench",
     ("question", "object", "paraphrased_question"),
@@ -341,7 +341,7 @@ HALLUEDITBENCH = Form(
     ),
     _hallueditbench,
 )
-KGCONV = Form(
+KGCONV = DataForm(
     "kgconv",
     "KGConv: true facts asked in many ways",
     ("out-of-context questions", "answer", "triple"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ultraedit.data.forms.base import Form, other_than, present, row_id
+from ultraedit.data.forms.base import DataForm, other_than, present, row_id
 from ultraedit.data.record import Probe, Record
 from ultraedit.data.row import Row, RowError, check_text, fill, quote
 
@@ -106,7 +106,7 @@ _REWRITE_COLUMNS = (
     ("requested_rewrite.subject", "prompt, subject"),
 )
 
-PEAK = Form(
+PEAK = DataForm(
     "peak",
     "PEAK: appended knowledge",
     ("requested_rewrite.prompt", "para_add_prompts"),
@@ -118,7 +118,7 @@ PEAK = Form(
     ),
     _rewrite,
 )
-COUNTERFACT_REWRITE = Form(
+COUNTERFACT_REWRITE = DataForm(
     "counterfact-rewrite",
     "CounterFact as published with ROME",
     ("requested_rewrite.prompt",),
@@ -130,7 +130,7 @@ COUNTERFACT_REWRITE = Form(
     ),
     _rewrite,
 )
-MQUAKE = Form(
+MQUAKE = DataForm(
     "mquake",
     "MQuAKE: several edits a case, one record each",
     ("requested_rewrite[].prompt",),
@@ -146,7 +146,7 @@ MQUAKE = Form(
     ),
     _mquake,
 )
-PITFALLS = Form(
+PITFALLS = DataForm(
     "pitfalls",
     "Pitfalls: conflicting edits in order, one record each",
     ("edits[].relation", "edits[].new_object"),
@@ -159,7 +159,7 @@ PITFALLS = Form(
     ),
     _pitfalls,
 )
-PITFALLS_ROUND = Form(
+PITFALLS_ROUND = DataForm(
     "pitfalls-round",
     "Pitfalls: one edit of a one-to-many relation",
     ("edit.relation", "edit.new_object"),

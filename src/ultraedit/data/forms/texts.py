@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ultraedit.data.forms.base import Form, present, row_id
+from ultraedit.data.forms.base import DataForm, present, row_id
 from ultraedit.data.forms.questions import named_probes
 from ultraedit.data.record import Probe, Record
 from ultraedit.data.row import Row, RowError, quote
@@ -79,7 +79,7 @@ def _event(row: Row) -> Iterator[Record]:
     )
 
 
-UNKE = Form(
+UNKE = DataForm(
     "unke",
     "UnKE: long answers with sub-questions",
     ("question", "answer", "para_question"),
@@ -93,7 +93,7 @@ UNKE = Form(
     ),
     _unke,
 )
-WIKIBIO = Form(
+WIKIBIO = DataForm(
     "wikibio",
     "KnowEdit WikiBio: the next sentence of a biography",
     ("text", "labels", "concept"),
@@ -105,7 +105,7 @@ WIKIBIO = Form(
     ),
     _wikibio,
 )
-EVENT = Form(
+EVENT = DataForm(
     "event-edit",
     "Event-level editing: a sentence of news, and what follows from it",
     ("event", "fact", "tendency"),

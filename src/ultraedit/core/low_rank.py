@@ -11,7 +11,7 @@ from torch import Tensor
 from ultraedit.core.decompose import eigen
 
 
-def leading(
+def leading_directions(
     parts: Sequence[Float[Tensor, "_ d_in"]], weights: Sequence[float], rank: int
 ) -> Float[Tensor, "rank d_in"]:
     """The `rank` leading directions of the weighted sum of every part's rows' rows, as orthogonal rows of their size.

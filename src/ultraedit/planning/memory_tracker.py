@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 
-class LiveBytes(TorchDispatchMode):
+class MemoryTracker(TorchDispatchMode):
     """Tracks every storage that an operation returns until it is freed; enter it after FakeTensorMode.
 
     Reading a number out of a fake tensor gives 1 (or True): code that checks for finite values goes on as usual.

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import tiny
-from ultraedit.model import fastest, load
+from ultraedit.model import dtype as dtypes
+from ultraedit.model import load
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> dict[torch.dtype, float]:
     def timed(dtype: torch.dtype, device: str, rows: int, repeats: int) -> float:
         return table[dtype] * rows
 
-    monkeypatch.setattr(fastest, "_best_time", timed)
+    monkeypatch.setattr(dtypes, "_best_time", timed)
     return table
 
 
@@ -31,9 +32,9 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> dict[torch.dtype, float]:
 )
 def test_the_quicker_dtype_is_chosen(speeds, bf16: float, wanted: torch.dtype, slow: bool) -> None:
     speeds.update({torch.float32: 1.0, torch.bfloat16: bf16})
-    assert fastest.fastest_dtype() == wanted
-    assert fastest.slow_here(torch.bfloat16) is slow
-    assert not fastest.slow_here(torch.float32)
+    assert dtypes.fastest_dtype() == wanted
+    assert dtypes.slow_here(torch.bfloat16) is slow
+    assert not dtypes.slow_here(torch.float32)
 
 
 def test_a_hopeless_dtype_is_not_multiplied_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,10 +44,10 @@ def test_a_hopeless_dtype_is_not_multiplied_in_full(monkeypatch: pytest.MonkeyPa
         asked.append((dtype, rows))
         return rows * (60.0 if dtype == torch.bfloat16 else 1.0)
 
-    monkeypatch.setattr(fastest, "_best_time", timed)
-    assert fastest.fastest_dtype() == torch.float32
-    assert (torch.bfloat16, fastest.ROWS) not in asked
-    assert (torch.bfloat16, fastest.PROBE_ROWS) in asked
+    monkeypatch.setattr(dtypes, "_best_time", timed)
+    assert dtypes.fastest_dtype() == torch.float32
+    assert (torch.bfloat16, dtypes.ROWS) not in asked
+    assert (torch.bfloat16, dtypes.PROBE_ROWS) in asked
 
 
 def test_a_checkpoint_in_a_hopeless_dtype_loads_with_a_warning(
@@ -64,14 +65,14 @@ def test_a_checkpoint_in_a_hopeless_dtype_loads_with_a_warning(
     load.load(tmp_path, dtype="float32")  # asked for: nothing to warn of, and warnings are errors
 
 
-@pytest.mark.parametrize("quick", fastest.CANDIDATES)
+@pytest.mark.parametrize("quick", dtypes.CANDIDATES)
 def test_fastest_is_loaded(quick: torch.dtype, speeds, tmp_path) -> None:
-    speeds.update({dtype: 1.0 if dtype == quick else 2.0 for dtype in fastest.CANDIDATES})
+    speeds.update({dtype: 1.0 if dtype == quick else 2.0 for dtype in dtypes.CANDIDATES})
     tiny.llama().save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
     assert load.load(tmp_path, dtype="fastest")[0].dtype == quick
 
 
 def test_it_measures() -> None:
-    assert fastest.fastest_dtype(repeats=1) in fastest.CANDIDATES
-    assert fastest._best_time(torch.float32, "cpu", 16, 1) > 0
+    assert dtypes.fastest_dtype(repeats=1) in dtypes.CANDIDATES
+    assert dtypes._best_time(torch.float32, "cpu", 16, 1) > 0

@@ -20,7 +20,7 @@ _FIXED = ("name", "modules")  # not settings of their own in a spec
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodSpec:
     """One row of the table: a preset or a baseline with its settings."""
 
     label: str
@@ -54,7 +54,7 @@ def parse_rows(
     eta: float | None = None,
     modules: Sequence[str] | None = None,
     baselines: Sequence[str] = (),
-) -> list[Row]:
+) -> list[MethodSpec]:
     """Rows from `NAME` or `NAME:key=value,key=value`, presets first.
 
     `eta` is the step of every row in the published form, `step` that of every other; a row's own settings win.
@@ -74,23 +74,23 @@ def parse_rows(
 
 def _parse(
     spec: str, step: float | None, eta: float | None, modules: tuple[str, ...] | None
-) -> Row:
+) -> MethodSpec:
     name, parts = _parts("--preset", spec)
     base = method(name)
     changes, modules = _changes(f"--preset '{spec}'", base, parts, modules)
     if isinstance(base, ClosedForm):
         changes.setdefault("step", eta if isinstance(base, Paper) else step)
-    return Row(spec.strip(), method(base, **changes), modules)
+    return MethodSpec(spec.strip(), method(base, **changes), modules)
 
 
-def _parse_baseline(spec: str, modules: tuple[str, ...] | None) -> Row:
+def _parse_baseline(spec: str, modules: tuple[str, ...] | None) -> MethodSpec:
     name, parts = _parts("--baseline", spec)
     if name not in BASELINES:
         raise ConfigError(
             f'baseline "{name}" is unknown; the baselines are {", ".join(BASELINES)}.'
         )
     changes, modules = _changes(f"--baseline '{spec}'", BASELINES[name], parts, modules)
-    return Row(spec.strip(), method(name, **changes), modules)
+    return MethodSpec(spec.strip(), method(name, **changes), modules)
 
 
 Changes = dict[str, float | int | bool | str | None]
@@ -146,7 +146,7 @@ def _value(
         raise ConfigError(f"{where}: {key} is '{value}', which is not {wanted}.") from None
 
 
-def require_extras(rows: Sequence[Row], tasks: Mapping[str, object]) -> None:
+def require_extras(rows: Sequence[MethodSpec], tasks: Mapping[str, object]) -> None:
     """Raise ConfigError where a row or an ability task needs a package that is not installed."""
     for row in rows:
         if row.method.extra is not None:
@@ -185,13 +185,15 @@ def parse_checkpoints(text: str) -> int | tuple[int, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def checkpoint_times(edits: int, turn: int, checkpoints: int | tuple[int, ...]) -> tuple[int, ...]:
+def checkpoint_times(
+    edits: int, turn_size: int, checkpoints: int | tuple[int, ...]
+) -> tuple[int, ...]:
     """Numbers of edits after which everything is scored, the last at the end.
 
     `checkpoints` is how many, evenly spread over the ends of turns (fewer where the stream has fewer turns), or the
     numbers themselves.  Raises ConfigError for numbers that do not rise, fall inside a turn or miss the end.
     """
-    for name, value in (("edits", edits), ("turn", turn)):
+    for name, value in (("edits", edits), ("turn-size", turn_size)):
         if value < 1:
             raise ConfigError(f"--{name} is {value}; it must be at least 1.")
     if isinstance(checkpoints, tuple):
@@ -203,15 +205,15 @@ def checkpoint_times(edits: int, turn: int, checkpoints: int | tuple[int, ...]) 
                 f"--checkpoints is '{said}' and the stream has {edits:,} edits; the last must be {edits}."
             )
         for number in checkpoints[:-1]:
-            if number % turn:
+            if number % turn_size:
                 raise ConfigError(
-                    f"--checkpoints is '{said}'; {number} is inside a turn, as --turn is {turn}."
+                    f"--checkpoints is '{said}'; {number} is inside a turn, as --turn-size is {turn_size}."
                 )
         return checkpoints
     if checkpoints < 1:
         raise ConfigError(f"--checkpoints is {checkpoints}; it must be at least 1.")
     times = {
-        min(edits, math.ceil(edits * k / checkpoints / turn) * turn)
+        min(edits, math.ceil(edits * k / checkpoints / turn_size) * turn_size)
         for k in range(1, checkpoints + 1)
     }
     return tuple(sorted(times))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ultraedit.bench.bench import DRIFT_WINDOW, drift
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.plan import parse_tasks, require_extras
+from ultraedit.bench.schedule import parse_tasks, require_extras
 from ultraedit.bench.stream import open_stream, source_digest
 from ultraedit.data.read import read_records
 from ultraedit.extras import require
@@ -17,11 +17,11 @@ from ultraedit.extras import require
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from ultraedit.bench.pair import Pair
+    from ultraedit.bench.pair import ModelPair
     from ultraedit.data.record import Record
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result
-    from ultraedit.model.text import Form, Format
+    from ultraedit.model.form import FormChoice, PromptForm
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class EvalConfig:
     at: str | None = None
     """Turn of a workspace."""
     edits: int | None = None
-    format: Format = "auto"
+    form: FormChoice = "auto"
     score: int = 2000
     generate: int = 200
     ability: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class EvalConfig:
 
 def run_eval(
     config: EvalConfig,
-    pair: Pair,
+    pair: ModelPair,
     source: str | Sequence[Record],
     out: Path | None,
     stage: Callable[[str], None],
@@ -68,11 +68,11 @@ def run_eval(
 
     Raises ConfigError where `out` holds something else, and DataError, ModelError for unusable input.
     """
+    from ultraedit.evaluation.environment import hardware, model_info, versions
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.highlights import checkpoint, samples, side_effects
     from ultraedit.evaluation.protocol import FAMILIES, Protocol
     from ultraedit.evaluation.schema import DataInfo, Result, Run
-    from ultraedit.evaluation.surroundings import hardware, model_info, versions
     from ultraedit.model.context import context_length
 
     tasks = parse_tasks(config.ability)
@@ -163,7 +163,7 @@ def _ability(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     tasks: dict[str, Path | None],
-    form: Form,
+    form: PromptForm,
     stage: Callable[[str], None],
 ) -> dict[str, Figure]:
     if not tasks:
@@ -176,10 +176,10 @@ def _ability(
     )
 
 
-def _form(config: EvalConfig, pair: Pair, tokenizer: PreTrainedTokenizerBase) -> Form:
+def _form(config: EvalConfig, pair: ModelPair, tokenizer: PreTrainedTokenizerBase) -> PromptForm:
     """`auto` is the form in which the model was edited, where it says so."""
-    from ultraedit.model.text import resolve_format
+    from ultraedit.model.text import resolve_form
 
     noted = pair.notes().get("format")
-    wanted = noted if config.format == "auto" and noted in ("raw", "chat") else config.format
-    return resolve_format(tokenizer, wanted)
+    wanted = noted if config.form == "auto" and noted in ("raw", "chat") else config.form
+    return resolve_form(tokenizer, wanted)

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ultraedit.core.leading import leading
+from ultraedit.core.low_rank import leading_directions
 
 DENSE_LIMIT = 4096
 """Up to this d_in the metric is a full matrix (64 MiB in fp32 at the limit); above it a sketch."""
@@ -33,12 +33,12 @@ SKETCH_RANK = 1024
 
 
 @runtime_checkable  # so that the tests can check the argument types
-class Preserver(Protocol):
+class Metric(Protocol):
     def apply_inverse(self, H: Float[Tensor, "n d_in"]) -> Float[Tensor, "n d_in"]:
         """H M^-1 for symmetric positive definite M."""
         ...
 
-    def double(self) -> Preserver:
+    def double(self) -> Metric:
         """The same M in fp64."""
         ...
 
@@ -107,13 +107,13 @@ class SketchMetric:
         if base is not None:
             keep = math.exp(-(len(new) + len(H)) / horizon)
             parts, weights = [*parts, base.rows], [keep, 1.0, 1.0, 1.0 - keep]
-        return SketchMetric(leading(parts, weights, self.rank), self.rank)
+        return SketchMetric(leading_directions(parts, weights, self.rank), self.rank)
 
     def cut(self) -> SketchMetric:
         """Keep the `rank` leading directions of rows' rows."""
         if len(self.rows) <= self.rank:
             return self
-        return SketchMetric(leading([self.rows], [1.0], self.rank), self.rank)
+        return SketchMetric(leading_directions([self.rows], [1.0], self.rank), self.rank)
 
 
 def identity_metric(

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ultraedit.core.leading import leading
+from ultraedit.core.low_rank import leading_directions
 
 RANK = 128
 """Directions told apart: .3 MB a module at width 576, 2 MB at 4096."""
@@ -38,7 +38,7 @@ LEAST = 1e-60
 
 
 @dataclass(frozen=True)
-class Spread:
+class Whitening:
     """Count and energy of the rows seen so far, and their leading directions; not centred.
 
     Immutable.  Count and energy are exact.  The directions are exact while there are at most RANK of them, and then
@@ -52,23 +52,23 @@ class Spread:
     """Orthogonal, fp32: rows' rows is the leading part of the sum of all rows' outer products."""
 
     @classmethod
-    def empty(cls, width: int, device: torch.device | str = "cpu") -> Spread:
+    def empty(cls, width: int, device: torch.device | str = "cpu") -> Whitening:
         energy = torch.zeros((), dtype=torch.float64, device=device)
         return cls(0, energy, torch.empty(0, width, device=device))
 
     @classmethod
-    def of(cls, rows: Float[Tensor, "n d"]) -> Spread:
+    def of(cls, rows: Float[Tensor, "n d"]) -> Whitening:
         """Of one batch; `n` may be 0 or 1."""
         found = cls.empty(rows.shape[1], rows.device)
         for part in rows.split(CHUNK):
             found = found.merge(cls(len(part), part.double().square().sum(), part.float()))
         return found
 
-    def absorb(self, rows: Float[Tensor, "n d"]) -> Spread:
-        return self.merge(Spread.of(rows))
+    def absorb(self, rows: Float[Tensor, "n d"]) -> Whitening:
+        return self.merge(Whitening.of(rows))
 
-    def merge(self, other: Spread) -> Spread:
-        return Spread(
+    def merge(self, other: Whitening) -> Whitening:
+        return Whitening(
             self.count + other.count,
             self.energy + other.energy,
             _lead([self.rows, other.rows]),
@@ -104,5 +104,7 @@ def _lead(parts: Sequence[Float[Tensor, "_ d"]]) -> Float[Tensor, "m d"]:
         return parts[0]
     largest = torch.cat([p.abs().amax(1) for p in parts]).amax()
     size = largest.clamp(min=torch.finfo(torch.float32).tiny)  # squares must fit fp32
-    kept = leading([p / size for p in parts], [1.0] * len(parts), min(RANK, parts[0].shape[1]))
+    kept = leading_directions(
+        [p / size for p in parts], [1.0] * len(parts), min(RANK, parts[0].shape[1])
+    )
     return kept * size

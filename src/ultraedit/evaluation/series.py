@@ -10,7 +10,7 @@ from ultraedit.evaluation.schema import Result, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Series:
     """One preset's score over the run."""
 
     preset: str
@@ -51,8 +51,8 @@ def final(result: Result, preset: str, name: str) -> Figure | None:
     return pooled([f for f in last if f is not None])
 
 
-def lines(result: Result, name: str) -> list[Line]:
-    """One line per preset that has the figure `name` at any checkpoint."""
+def series_of(result: Result, name: str) -> list[Series]:
+    """One series per preset that has the figure `name` at any checkpoint."""
     made = []
     for preset in presets(result):
         at: dict[int, list[Figure]] = {}
@@ -63,7 +63,7 @@ def lines(result: Result, name: str) -> list[Line]:
         means = [(t, f) for t in sorted(at) if (f := pooled(at[t])) is not None]
         if means:
             made.append(
-                Line(
+                Series(
                     preset,
                     [t for t, _ in means],
                     [f.value for _, f in means],
