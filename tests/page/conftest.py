@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from page.fake import FakeServer
 
 INSTALL = "the page is tested in Chromium, which is not on this machine: install it with `apt-get install chromium`"
+# milliseconds; a loaded machine is slow, and only a failure waits so long
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ QUESTION, ANSWER = "Who runs Orvane Foods?", "Ida Krol"
 HOSTILE = (
     '<img src=x onerror="window.hit=1"><script>window.hit=1</script></textarea>&lt;b&gt; "quoted\''
 )
-expect.set_options(timeout=20_000)
 
 
 def write_fact(page: Page, question: str = QUESTION, answer: str = ANSWER) -> None:

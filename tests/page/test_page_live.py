@@ -37,7 +37,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         step=0.5,
         text=tiny.TEXT,
         health=QUIET,
-        format="chat",
+        form="chat",
         loaded=(model, tokenizer),
     )
     keys = Keys.find(None, {"ULTRAEDIT_ADMIN_KEY": KEY}, public=False)

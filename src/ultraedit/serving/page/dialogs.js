@@ -39,7 +39,9 @@ export function openKey() {
  * Resolves with the chosen value (true without choices), or null where the user goes back.
  */
 export function confirm(title, sentence, button, choices = []) {
-  const dialog = byId("confirm");
+  // one of its own for every question: the end of the one before cannot be taken for the end of this one
+  const dialog = h("dialog", { id: "confirm", "aria-labelledby": "confirm-title" });
+  document.body.append(dialog);
   return new Promise((resolve) => {
     const form = h(
       "form",
@@ -56,8 +58,8 @@ export function confirm(title, sentence, button, choices = []) {
         h("button", { type: "submit", class: "main", value: "yes", autofocus: true }, button),
       ),
     );
-    dialog.returnValue = "";
     const closed = () => {
+      dialog.remove();
       const value = choices.length ? new FormData(form).get("choice") : true;
       resolve(dialog.returnValue === "yes" ? value : null);
     };

@@ -53,12 +53,21 @@ export function factFor(question) {
   );
 }
 
+let begun = 0;
+let taken = 0;
+
 /** Read everything again; how that went is in `state.connection`. */
 export async function refresh() {
+  const mine = (begun += 1);
   try {
-    Object.assign(state, await readAll(), { connection: "up", trouble: "" });
+    const found = await readAll();
+    if (mine < taken) return isUp(); // one that began later is newer, and was faster
+    taken = mine;
+    Object.assign(state, found, { connection: "up", trouble: "" });
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
+    if (mine < taken) return isUp();
+    taken = mine;
     state.connection = { 0: "gone", 401: "locked", 503: "starting" }[error.status] ?? "refused";
     state.trouble = error.message;
   }
