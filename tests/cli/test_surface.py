@@ -31,18 +31,20 @@ SURFACE = {
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "
-    f"--base --preset {SETTINGS} {MODEL} {COMMON}",
+    f"--server --base --preset {SETTINGS} {MODEL} {COMMON}",
     "init": f"WORKSPACE --model --preset {SETTINGS} --undo-window --policy {MODEL} {COMMON}",
     "log": "WORKSPACE --limit --json",
     "show": "WORKSPACE ID --json",
     "diff": "WORKSPACE A B --json",
-    "undo": "WORKSPACE --last --edit --by --base --device --trust-remote-code --json",
-    "rollback": "WORKSPACE --to --base --device --trust-remote-code --json",
-    "mark": "WORKSPACE NAME --at --delete --json",
+    "undo": "WORKSPACE --last --edit --by --server --base --device --trust-remote-code --json",
+    "rollback": "WORKSPACE --to --server --base --device --trust-remote-code --json",
+    "mark": "WORKSPACE NAME --at --delete --server --json",
     "verify": "WORKSPACE --base --json",
     "export": "EDITED --to --out --base --edits --rank --keep --force --result --overwrite --device "
     "--trust-remote-code --config --json",
     "plan": "MODEL --turn-size --micro-batch --tokens-per-edit --dtype --quantize --preset --modules --budget --json",
+    "serve": "WORKSPACE --host --port --name --keys --allow-host --allow-origin --rows --waiting --changes --versions "
+    "--max-tokens --max-edits --base --device --trust-remote-code --config",
     "validate": "FILE --form --json",
 }
 """Every verb with its arguments and options.  Taking one away breaks somebody's script."""

@@ -19,7 +19,7 @@ from ultraedit.cli.common import (
 from ultraedit.cli.options import option_word, with_options
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import BaseOption, ServerOption, refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
 from ultraedit.settings import EditSettings, Loading
 
@@ -71,6 +71,7 @@ def edit(
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
     ] = False,
+    server: ServerOption = None,
     base: BaseOption = None,
     loading: Loading,
     seed: SeedOption = 0,
@@ -87,9 +88,7 @@ def edit(
     """
     from ultraedit.workspace.config import is_workspace
 
-    if is_workspace(model):
-        from ultraedit.cli.edit_workspace import edit_file, edit_one
-
+    if server is not None or is_workspace(model):
         refuse_fixed(
             model,
             {
@@ -102,6 +101,18 @@ def edit(
         )
         _check_what(prompt, target, file, rephrase, with_rephrases)
         total = _check_input(prompt, target, file)
+        if server is not None:
+            from ultraedit.cli import at_server
+
+            refuse_fixed(model, {"again": again, "base": base})
+            if file is not None:
+                at_server.edit_file(model, server, file, turn_size, with_rephrases, json_output)
+            else:
+                fact = {"prompt": prompt, "target": target, "rephrases": rephrase or []}
+                at_server.edit_one(model, server, fact, json_output)
+            return
+        from ultraedit.cli.edit_workspace import edit_file, edit_one
+
         seed_all(seed)
         if file is not None:
             edit_file(

@@ -8,7 +8,13 @@ import typer
 
 from ultraedit.cli.common import JsonOption
 from ultraedit.cli.options import with_options
-from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, opened, print_change
+from ultraedit.cli.workspaces import (
+    BaseOption,
+    ServerOption,
+    WorkspaceArgument,
+    opened,
+    print_change,
+)
 from ultraedit.errors import ConfigError
 from ultraedit.settings import Loading
 
@@ -31,6 +37,7 @@ def undo(
             "(instant, approximate).",
         ),
     ] = "replay",
+    server: ServerOption = None,
     base: BaseOption = None,
     *,
     loading: Loading,
@@ -44,6 +51,11 @@ def undo(
         raise ConfigError(
             f"both --last {last} and --edit {edit} are given; undo the last edits or take one out."
         )
+    if server is not None:
+        from ultraedit.cli import at_server
+
+        at_server.undo(workspace, server, last, edit, by, base, json_output)
+        return
     from ultraedit.workspace import changes
 
     with opened(workspace, base, loading) as live:

@@ -26,6 +26,15 @@ BaseOption = Annotated[
     str | None,
     typer.Option("--base", metavar="MODEL", help="Where the base model lies now, if it was moved."),
 ]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Send the change to the server that holds WORKSPACE (its folder here, or its name there); the key is "
+        "taken from ULTRAEDIT_ADMIN_KEY.",
+    ),
+]
 
 
 def command_line() -> str:

@@ -8,6 +8,7 @@ it has behind its prompt in one text, wherever that text begins with the prompt'
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -15,6 +16,9 @@ from transformers import PreTrainedTokenizerBase
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.model.batch import common_start
 from ultraedit.model.form import PromptForm
+
+Message = Mapping[str, str]
+"""{"role", "content"} of one message of a chat."""
 
 ANCHORS = ("a", ".", "1")
 """Texts to put in front of a target whose own prompt does not keep its tokens in front of it."""
@@ -57,7 +61,22 @@ class PromptEncoder:
 
         Raises DataError where the chat template refuses the prompt.
         """
-        begin = self._begin(prompt)
+        return self._pair(self._begin(prompt), target)
+
+    def conversation(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a chat as it stands before the answer; one user's message gives what `prompt` gives.
+
+        Raises ConfigError in raw form, and DataError where the chat template refuses these messages.
+        """
+        return self._ids(self._begin_chat(messages))
+
+    def conversation_pair(
+        self, messages: Sequence[Message], target: str
+    ) -> tuple[list[int], list[int]]:
+        """`pair` for a chat: (its token ids, those of an answer to it)."""
+        return self._pair(self._begin_chat(messages), target)
+
+    def _pair(self, begin: str, target: str) -> tuple[list[int], list[int]]:
         answer = self._lead + target.strip(" ")
         ids = self._ids(begin)
         joined = self._ids(begin + answer)
@@ -94,6 +113,17 @@ class PromptEncoder:
             raise DataError(
                 f'the chat template of this tokenizer refuses the prompt "{text[:60]}" ({_reason(error)}); '
                 'word it otherwise, or use form="raw".'
+            ) from error
+
+    def _begin_chat(self, messages: Sequence[Message]) -> str:
+        if self.form == "raw":
+            raise ConfigError("prompts are put as raw text here, and a chat needs a chat template.")
+        try:
+            return self._render_all(messages, open_ended=True)
+        except Exception as error:  # a template is a program of somebody else's
+            raise DataError(
+                f"the chat template of this tokenizer refuses these messages ({_reason(error)}); most want a user's "
+                "and the assistant's in turn."
             ) from error
 
     def _ids(self, text: str) -> list[int]:
@@ -152,17 +182,22 @@ class PromptEncoder:
         )
 
     def _render(self, prompt: str, answer: str | None = None) -> str:
-        messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
-        if self._system:
-            messages.insert(0, {"role": "system", "content": ""})
+        messages: list[Message] = [{"role": "user", "content": prompt}]
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
+        return self._render_all(messages, open_ended=answer is None)
+
+    def _render_all(self, messages: Sequence[Message], open_ended: bool) -> str:
+        """`open_ended`: ready for an answer."""
+        made: list[dict[str, Any]] = [dict(message) for message in messages]
+        if self._system and made[0]["role"] != "system":
+            made.insert(0, {"role": "system", "content": ""})
         if self._parts:
-            for message in messages:
+            for message in made:
                 message["content"] = [{"type": "text", "text": message["content"]}]
         return str(
             self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=answer is None, tokenize=False
+                made, add_generation_prompt=open_ended, tokenize=False
             )
         )
 

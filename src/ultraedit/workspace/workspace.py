@@ -144,6 +144,11 @@ class Workspace:
             self._editor = editor
         return self._editor
 
+    @property
+    def live(self) -> Editor | None:
+        """`editor` if the model is in memory; asking loads nothing."""
+        return self._editor
+
     def _open_editor(self) -> Editor:
         config, folder = self.store.config, self.store.folder
         name = self._base or config.base_location(folder)
