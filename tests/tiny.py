@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,6 +49,33 @@ FACTS = [
 """13 facts: two micro-batches of the published size, the second one partial."""
 
 FEW = FACTS[:4]
+
+
+def few_requests(folder: Path) -> Path:
+    """A file in place of the bundled chat requests: one of each kind to score, and two anchors."""
+    asked: list[tuple[str, str, list[tuple[str, str]], list[str], list[dict[str, Any]]]] = [
+        ("fact", "score", [("user", "Is ice hot?")], ["no"], []),
+        ("everyday", "score", [("user", "Say hello.")], [], []),
+        ("system", "score", [("system", "Be brief."), ("user", "Who?")], [], []),
+        ("turns", "score", [("user", "Hi"), ("assistant", "Hi!"), ("user", "Why?")], [], []),
+        ("instruction", "score", [("user", "One word.")], [], [{"check": "words", "least": 1}]),
+        ("fact", "anchor", [("user", "Is fire hot?")], ["yes"], []),
+        ("everyday", "anchor", [("user", "Say good night.")], [], []),
+    ]
+    rows = [
+        {
+            "id": f"{split}-{kind}",
+            "kind": kind,
+            "split": split,
+            "messages": [{"role": role, "content": text} for role, text in messages],
+            "answers": answers,
+            "checks": checks,
+        }
+        for kind, split, messages, answers, checks in asked
+    ]
+    path = folder / "few-requests.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def tokenizer(chat: bool = False, bos: bool = True) -> PreTrainedTokenizerFast:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tiny
 import trained
 from ultraedit.cli.app import main
 
@@ -15,8 +16,8 @@ TEXT = "What is the colour of lamp number 1234567890? It is red. Who keeps it? A
 
 
 @pytest.fixture(scope="package", autouse=True)
-def short_texts(request: pytest.FixtureRequest) -> None:
-    """The bundled texts hold 20,000 words; a tiny model with byte tokens needs a few.
+def short_texts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The bundled texts hold 20,000 words; a tiny model with byte tokens needs a few; likewise the chat requests.
 
     For this folder only: with the session's scope the real model was calibrated on this text in later folders.
     """
@@ -25,6 +26,8 @@ def short_texts(request: pytest.FixtureRequest) -> None:
     text = " ".join([TEXT] * 20)
     patch.setattr("ultraedit.data.bundled.drift_text", lambda: text)
     patch.setattr("ultraedit.data.bundled.anchor_text", lambda: text)
+    requests = tiny.few_requests(tmp_path_factory.mktemp("requests"))
+    patch.setattr("ultraedit.data.bundled.requests_path", lambda: requests)
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,9 @@ SURFACE = {
     "build": "FILE... --triples --out --size --kind --conflicts --dev --eval --published-json --rewrite "
     "--rewrite-model --note --memory --threads --config --json --seed",
     "bench": "MODEL --data --out --edits --turn-size --preset --baseline --eta --warm-up --checkpoints "
-    f"--orders {SETTINGS} --score --generate --ability --ability-limit --question-marks --require --overwrite "
+    f"--orders {SETTINGS} --score --generate --chat --ability --ability-limit --question-marks --require --overwrite "
     f"{MODEL} {COMMON}",
-    "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --ability "
+    "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --chat --ability "
     f"--ability-limit --question-marks --require {MODEL} {COMMON}",
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",

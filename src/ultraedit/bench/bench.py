@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ultraedit.bench.chat import ask_unedited, make_measure
 from ultraedit.bench.config import Config
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.run import Setting, make_editor, run_once
+from ultraedit.bench.run import ChatSetting, Setting, make_editor, run_once
 from ultraedit.bench.schedule import (
     MethodSpec,
     checkpoint_times,
@@ -26,7 +27,9 @@ from ultraedit.io.digest import sha256_text
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from ultraedit.data.record import Record
     from ultraedit.editing.editor import Editor
+    from ultraedit.evaluation.chat.measure import ChatMeasure
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result, Run
@@ -84,11 +87,20 @@ def run_bench(
     times = checkpoint_times(stream.edits, config.turn_size, config.checkpoints)
     scored = stream.scored(times, config.scoring.score, config.seed)
     evaluator = _evaluator(model, tokenizer, rows, config, form)
+    measure = make_measure(
+        config.scoring.chat,
+        model,
+        tokenizer,
+        form=form,
+        generate=config.scoring.generate,
+        seed=config.seed,
+        scorer=evaluator.scorer,
+    )
     begin(out, config.as_dict(), overwrite)
     observer.stage(f"asking the unedited model about {len(scored):,} records")
     store = BenchStore(out, fingerprint(config, digest))
 
-    def measure() -> dict[str, Figure]:
+    def measure_ability() -> dict[str, Figure]:
         return config.scoring.measure_ability(model, tokenizer, form, config.seed)
 
     setting = Setting(
@@ -100,19 +112,29 @@ def run_bench(
         evaluator=evaluator,
         baseline=evaluator.baseline([record for _, record in scored], drift()),
         store=store,
-        ability=measure if tasks else None,
+        ability=measure_ability if tasks else None,
+        chat=_chat(measure, [record for _, record in scored], observer),
         warm_up=warm_up,
     )
     unedited_ability: dict[str, Figure] = {}
     if tasks:
         observer.stage("running the ability tasks on the unedited model")
-        unedited_ability = store.remembered("unedited-ability", measure)
+        unedited_ability = store.remembered("unedited-ability", measure_ability)
     runs, turns = _runs(setting, model, tokenizer, rows, config, observer, proceed)
     result = _result(config, model, stream, digest, setting, runs, unedited_ability)
     if len(runs) == len(rows) * config.orders:
         write_outputs(out, result, setting.baseline, turns)
         setting.store.clear()
     return result
+
+
+def _chat(
+    measure: ChatMeasure | None, records: list[Record], observer: Observer
+) -> ChatSetting | None:
+    """The unedited model's chat, asked before the first edit."""
+    if measure is None:
+        return None
+    return ChatSetting(measure, ask_unedited(measure, records, observer.stage), records)
 
 
 def _runs(
@@ -178,6 +200,7 @@ def _result(
     runs: list[Run],
     unedited_ability: dict[str, Figure],
 ) -> Result:
+    from ultraedit.evaluation.chat.summary import named
     from ultraedit.evaluation.environment import hardware, model_info, versions
     from ultraedit.evaluation.highlights import checkpoint
     from ultraedit.evaluation.schema import DataInfo, Result
@@ -188,6 +211,10 @@ def _result(
         "records too long": stream.too_long,
         "records superseded": len(stream.superseded),
     }
+    unedited = checkpoint(setting.baseline.evaluation, setting.evaluator.protocol)
+    for run in runs:
+        if run.chat is not None:
+            unedited.figures.update(named(run.chat.unedited))
     return Result(
         kind="bench",
         title=title(config.data, stream.edits, config.model),
@@ -204,7 +231,7 @@ def _result(
         config=config.as_dict() | counts,
         versions=versions(),
         hardware=hardware(model),
-        unedited=checkpoint(setting.baseline.evaluation, setting.evaluator.protocol),
+        unedited=unedited,
         unedited_ability=unedited_ability,
         runs=runs,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraedit.bench.bench import drift
+from ultraedit.bench.chat import ask_edited, ask_unedited, make_measure
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
 from ultraedit.bench.schedule import require_extras
 from ultraedit.bench.scoring import Scoring, as_options, parse_tasks
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from ultraedit.bench.pair import ModelPair
     from ultraedit.data.record import Record
+    from ultraedit.evaluation.chat.measure import ChatMeasure
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result
     from ultraedit.model.form import FormChoice, PromptForm
@@ -61,6 +63,7 @@ def run_eval(
 
     Raises ConfigError where `out` holds something else, and DataError, ModelError for unusable input.
     """
+    from ultraedit.evaluation.chat.summary import chat_part, named
     from ultraedit.evaluation.environment import hardware, model_info, versions
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.highlights import checkpoint, samples, side_effects
@@ -88,14 +91,24 @@ def run_eval(
         protocol = config.scoring.protocol(form, context_length(model, tokenizer), config.seed)
         stage(f"asking the unedited model about {len(records):,} records")
         baseline = Evaluator(model, tokenizer, protocol).baseline(records, drift())
+        measure = _measure(config, model, tokenizer, form)
+        unedited = None if measure is None else ask_unedited(measure, records, stage)
         unedited_ability = _measured(config, model, tokenizer, form, stage)
-        del model
+        del model, measure
     stage("loading the edited model")
     with pair.edited() as (model, tokenizer):
         stage(f"asking the edited model about {len(records):,} records")
         evaluation = Evaluator(model, tokenizer, protocol).evaluate(
             records, baseline, edits=stream.edits, positions=positions
         )
+        chat = None
+        if unedited is not None and (measure := _measure(config, model, tokenizer, form)):
+            recent = max(stream.edits - measure.protocol.recent, 0)
+            newest = list(stream.records(recent))
+            scores = ask_edited(measure, unedited, records, stage, newest=newest)
+            chat = chat_part(scores)
+            baseline.evaluation.figures.update(named(scores.unedited))
+            evaluation.figures.update(named(scores.edited))
         edited_ability = _measured(config, model, tokenizer, form, stage)
         described, machine = model_info(model, config.model), hardware(model)
     run = Run(
@@ -107,6 +120,7 @@ def run_eval(
         samples=samples(evaluation),
         side_effects=side_effects(evaluation),
         ability=edited_ability,
+        chat=chat,
     )
     counts = {
         "records scored": len(records),
@@ -142,6 +156,18 @@ def run_eval(
         write_scores(path, evaluation.rows, preset=run.preset, order=0, edits=stream.edits)
         write_outputs(out, result, baseline, [])
     return result
+
+
+def _measure(
+    config: EvalConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    form: PromptForm,
+) -> ChatMeasure | None:
+    scoring = config.scoring
+    return make_measure(
+        scoring.chat, model, tokenizer, form=form, generate=scoring.generate, seed=config.seed
+    )
 
 
 def _measured(

@@ -41,6 +41,7 @@ class Scoring:
     Args:
         score: Records asked about, at most.
         generate: Records asked in free generation, at most.
+        chat: Measure what is left of the unedited model's chat; None does so where the form is chat.
         ability: Tasks of general ability, NAME=FILE or NAME.
         ability_limit: Rows of each of those, at most.
         question_marks: Put "?" behind unrelated prompts that do not end in one, as UltraEdit's released reader does
@@ -55,6 +56,12 @@ class Scoring:
     )
     generate: int = declared(
         200, _least(0), int, "Records asked in free generation, at most.", min=0
+    )
+    chat: bool | None = declared(
+        None,
+        lambda value, name: None if value is None else arguments.flag(value, name),
+        bool,
+        "Measure what is left of the unedited model's chat, on bundled requests.  [default: where the form is chat]",
     )
     ability: tuple[str, ...] = declared(
         (),

@@ -16,6 +16,7 @@ from ultraedit.model.form import FormChoice
 from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
+    from ultraedit.workspace.chat import ChatReading
     from ultraedit.workspace.config import HealthConfig
     from ultraedit.workspace.journal import HealthRow
     from ultraedit.workspace.workspace import Workspace
@@ -83,6 +84,7 @@ def edit_file(
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
             note(f"{summary.skipped:,} rows of '{file}' are written already (--again starts over).")
+        chat: ChatReading | None = None
         left = None if total is None else total - summary.skipped
         health = _Health(workspace.store.config.health)
         with edit_progress(left, json_output) as advance:
@@ -97,14 +99,19 @@ def edit_file(
                 summary.seconds += receipts[0].seconds
                 advance(done)
                 health.tell(done.turn, done.health, done.rolled_back_to)
+                chat = done.chat
         head = workspace.head
     if json_output:
-        print_json(asdict(summary) | {"workspace": folder, "head": head})
+        print_json(
+            asdict(summary) | {"workspace": folder, "head": head, "chat": chat and asdict(chat)}
+        )
         return
     say(
         f"{summary.edits:,} edits in {summary.turns:,} turns, {summary.learned:,} learned, {summary.superseded:,} "
         f"superseded, {summary.seconds:.1f} s; {folder} stands at turn {head}"
     )
+    if chat is not None:
+        say(f"{chat}.")
 
 
 def ask_workspace(

@@ -10,7 +10,7 @@ from ultraedit.model.generate import as_text, stop_token_ids
 from ultraedit.model.runner.decode import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -51,9 +51,13 @@ class Generator:
         *,
         max_new_tokens: int = 32,
         stop_at_newline: bool = True,
+        on_answers: Callable[[int], None] | None = None,
     ) -> list[Generation]:
         """One answer per prompt of token ids, in the order given.  Raises DataError past the
-        context."""
+        context.
+
+        `on_answers` is called after each batch with the number of answers it gave.
+        """
         for prompt in sorted(prompts, key=len)[-1:]:
             self.forward.fits(len(prompt) + 1, "a prompt and one token of answer")
         found = decode(
@@ -63,6 +67,7 @@ class Generator:
             self._ends,
             batch_size=self._batch,
             longest_first=False,
+            on_answers=on_answers,
             ended=self._ends_line if stop_at_newline else None,
         )
         return [

@@ -19,6 +19,7 @@ from ultraedit.errors import WorkspaceError
 from ultraedit.model.batch import Batch
 from ultraedit.model.steady import steady
 from ultraedit.model.weights import originals
+from ultraedit.workspace.chat import ChatReading, own_answers
 from ultraedit.workspace.config import HealthConfig, Thresholds
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import EditRow, HealthRow
@@ -125,6 +126,8 @@ class Monitor:
         self._config = config
         self._canary = Canary(editor, config.canary_tokens) if config.canary_tokens else None
         self._reservoir = Reservoir(config.reservoir_size, seed)
+        asked = editor.form == "chat" and editor.method.writes_weights
+        self._answers = own_answers(editor) if asked else None
 
     def read(
         self, receipts: Sequence[Receipt], turn: int, history: History, parent: int
@@ -155,6 +158,10 @@ class Monitor:
             reservoir=kept,
             reasons=tuple(text for _, text in reasons),
         )
+
+    def chat(self) -> ChatReading | None:
+        """What is left of the model's own answers; None where no request can be asked in chat form."""
+        return None if self._answers is None else self._answers.read()
 
     def _kept(self, history: History, parent: int, rewritten: set[str]) -> float | None:
         editor = self._editor

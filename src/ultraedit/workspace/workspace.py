@@ -23,6 +23,7 @@ from ultraedit.methods.base import TurnResult
 from ultraedit.model.load import load, resolve
 from ultraedit.settings import EditSettings
 from ultraedit.workspace import tensors
+from ultraedit.workspace.chat import ChatReading
 from ultraedit.workspace.config import method_in
 from ultraedit.workspace.health import Monitor
 from ultraedit.workspace.history import History
@@ -39,6 +40,8 @@ class KeptTurn(WrittenTurn):
     health: HealthRow
     rolled_back_to: int | None = None
     """The turn the workspace went back to, where the policy is rollback and the reading red."""
+    chat: ChatReading | None = None
+    """What it left of the model's own answers; None where the edits are not in chat form."""
 
     @property
     def in_force(self) -> bool:
@@ -330,6 +333,7 @@ class Workspace:
         try:
             written = self.write(records, with_rephrases)
             health = self._monitor.read(written.receipts, number, self.history, parent)
+            chat = self._monitor.chat()
             new = self.describe(
                 number, parent, records, written, with_rephrases, source=source, health=health
             )
@@ -354,7 +358,7 @@ class Workspace:
         del before
         give_back_freed()  # health readings and snapshots too, not the turn's own scratch alone
         receipts = tuple(replace(r, turn=number) for r in written.receipts)
-        return KeptTurn(receipts, written.result, health, back)
+        return KeptTurn(receipts, written.result, health, back, chat)
 
     def write(self, records: Sequence[Record], with_rephrases: bool) -> WrittenTurn:
         """Edit the live model only; nothing is kept.

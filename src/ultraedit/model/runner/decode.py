@@ -39,10 +39,12 @@ def decode(
     batch_size: int,
     longest_first: bool,
     ended: Ended | None = None,
+    on_answers: Callable[[int], None] | None = None,
 ) -> list[Continuation]:
     """The most likely continuation of each prompt, in the caller's order.
 
     Prompts of like length are run together, to keep padding small.  An answer ends where the model's context does.
+    `on_answers` is called after each batch with the number of answers it gave.
     """
     found: list[Continuation] = [Continuation([], stopped=False) for _ in prompts]
     roomy = context_length(model) - max_new_tokens
@@ -51,6 +53,8 @@ def decode(
             made = _batch(model, [prompts[r] for r in rows], max_new_tokens, stop_ids, ended)
         for row, continuation in zip(rows, made, strict=True):
             found[row] = continuation
+        if on_answers is not None:
+            on_answers(len(rows))
     return found
 
 
