@@ -21,6 +21,7 @@ from ultraedit.core.solve import Update
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import Structure
+from ultraedit.model.runner.base import Runner
 from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.weights import EditedWeight
@@ -68,6 +69,7 @@ class LiveModel:
     structure: Structure
     stack: Stack
     weights: tuple[EditedWeight, ...]
+    runner: Runner
 
     @property
     def shapes(self) -> Shapes:

@@ -109,7 +109,7 @@ class FineTuneEngine(Engine):
         before, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
         after, moved = before, {w.name: 0.0 for w in weights}
         if not put_off:
-            old = [w.shift.clone() for w in weights]
+            old = [w.shift for w in weights]
             self.settle(now)
             after, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
             for w, shift in zip(weights, old, strict=True):
@@ -121,7 +121,7 @@ class FineTuneEngine(Engine):
         """Train on all edits, from the original weights on."""
         assert isinstance(state, AllEdits)
         weights = self.live.weights
-        old = [w.shift.clone() for w in weights]
+        old = [w.shift for w in weights]
         try:
             take_back(weights)
             if state.pairs:
@@ -133,7 +133,7 @@ class FineTuneEngine(Engine):
 
     def train(self, state: AllEdits) -> None:
         """From the original weights on."""
-        masters = [w.shift for w in self.live.weights]
+        masters = [w.shift for w in self.live.weights]  # new ones, which nobody shares
         optimiser = torch.optim.Adam(masters, lr=self.method.rate)
         live = [w.parameter.requires_grad_(True) for w in self.live.weights]
 
@@ -152,14 +152,20 @@ class FineTuneEngine(Engine):
                 master.grad = parameter.grad = None
                 parameter.requires_grad_(False)
 
-    def epochs(self, state: AllEdits, step: Callable[[], None]) -> None:
-        """All edits so far, `step` after each backward pass."""
+    def epochs(
+        self,
+        state: AllEdits,
+        step: Callable[[], None],
+        pause: Callable[[], None] | None = None,
+    ) -> None:
+        """All edits so far, `step` after each backward pass; `pause` in place of the listener's own."""
         train(
             Lesson(self.live.stack, list(state.pairs.values())),
             step,
             epochs=self.method.epochs,
             batch=self.method.batch,
             enough=self.method.enough,
+            pause=pause or self.live.runner.listener.pause,
         )
 
 

@@ -125,8 +125,10 @@ class LocatedEngine(Engine):
         places = [self.place(records[e], pairs[owners.index(e)]) for e in written]
         groups = [places[k : k + GROUP] for k in range(0, len(places), GROUP)]
         weights = self.live.weights
-        old = [w.shift.clone() for w in weights]
+        old = [w.shift for w in weights]
         before, _, _ = measure(self.live, pairs, owners, lengths, self.micro_batch)
+        listener = self.live.runner.listener
+        self._above.listener = listener
         updates: list[Update] = []
         keys: list[Tensor] = []
         moved: dict[str, float] = {}
@@ -145,6 +147,7 @@ class LocatedEngine(Engine):
                 missing = (wanted - hidden) / (len(weights) - i)
                 updates.append(self.system(i, keys[i], state).solve(missing))
                 moved[w.name] = w.commit(updates[i]) / w.norm
+                listener.pause()
             after, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
         except BaseException:
             for w, shift in zip(weights, old, strict=True):
@@ -208,6 +211,8 @@ class LocatedEngine(Engine):
             with torch.no_grad():
                 share_of = (shift * unit).norm(dim=-1, keepdim=True) / size
                 shift *= (self.method.value_clamp / share_of.clamp(min=1e-12)).clamp(max=1.0)
+            del loss, relative, moved, here
+            self._above.listener.pause()
         return start + (shift * unit).detach()
 
     @torch.no_grad()

@@ -87,11 +87,13 @@ def train(
     epochs: int,
     batch: int,
     enough: float,
+    pause: Callable[[], None],
     seed: int = 0,
 ) -> None:
     """Breadth-first: every epoch goes once over all edits, in mini-batches of a new order.
 
-    `step` is called after each backward pass.  Ends early after an epoch of mean loss below `enough`.
+    `step` is called after each backward pass, and `pause` after that.  Ends early after an epoch of mean loss below
+    `enough`.
     """
     draw = random.Random(seed)
     order = list(range(len(lesson.pairs)))
@@ -104,6 +106,8 @@ def train(
                 loss = lesson.loss(chosen)
                 loss.backward()
             total += float(loss.detach()) * len(chosen)
+            del loss
             step()
+            pause()
         if total / len(order) < enough:
             return

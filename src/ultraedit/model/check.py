@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import SHARED_LEAST, Batch
 from ultraedit.model.context import context_length
-
-if TYPE_CHECKING:
-    from ultraedit.model.stack import Stack
 
 Pairs = Sequence[tuple[list[int], list[int]]]
 
@@ -30,8 +28,29 @@ FAILURES = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, Value
 """What a family's own code throws where it is asked for what it cannot do."""
 
 
+@runtime_checkable  # so that the tests can check the argument types
+class Parts(Protocol):
+    """What is checked: a model that can be run in parts (`model.stack`)."""
+
+    model: PreTrainedModel
+    decoder: PreTrainedModel
+    cached: bool
+    share: int
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def batch(self, pairs: Pairs, rows: Sequence[int]) -> Batch: ...
+
+    def trunk(self, batch: Batch) -> Float[Tensor, "B C *d"]: ...
+
+    def top(self, batch: Batch, trunk: Float[Tensor, "B C *d"]) -> Float[Tensor, "B T d_head"]: ...
+
+    def head(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]: ...
+
+
 @torch.no_grad()
-def check(stack: Stack) -> None:
+def check(stack: Parts) -> None:
     """Compare the split run with the model's own forward on random tokens, and that with one text at a time.
 
     Raises ModelError where they differ: a family that does work between its blocks cannot be split.  Leaves
@@ -71,7 +90,7 @@ def check(stack: Stack) -> None:
         stack.share = 0
 
 
-def _whole(stack: Stack, batch: Batch) -> Float[Tensor, "B T vocab"]:
+def _whole(stack: Parts, batch: Batch) -> Float[Tensor, "B T vocab"]:
     """The model's own logits of the suffix columns."""
     return stack.model(
         input_ids=batch.ids,
@@ -81,7 +100,7 @@ def _whole(stack: Stack, batch: Batch) -> Float[Tensor, "B T vocab"]:
     ).logits[:, batch.prefix_ids.shape[1] :]
 
 
-def _wrong(stack: Stack, pairs: Pairs) -> str | None:
+def _wrong(stack: Parts, pairs: Pairs) -> str | None:
     """What is wrong with running these in parts; None where it gives the model's own logits."""
     batch = stack.batch(pairs, range(len(pairs)))
     try:
@@ -102,13 +121,13 @@ def apart(found: Tensor, wanted: Tensor) -> float | None:
     return None if error <= tolerance * max(spread, 1.0) else error
 
 
-def _alone(stack: Stack, ids: Sequence[int]) -> Float[Tensor, "C vocab"]:
+def _alone(stack: Parts, ids: Sequence[int]) -> Float[Tensor, "C vocab"]:
     """The model's own logits of one text, with nothing but its tokens said."""
     row = torch.tensor([list(ids)], device=stack.device)
     return stack.model(input_ids=row, use_cache=False).logits[0]
 
 
-def _rows_alone_agree(stack: Stack, pairs: Pairs) -> bool:
+def _rows_alone_agree(stack: Parts, pairs: Pairs) -> bool:
     """Whether a padded batch with its positions written down gives what each text gives alone."""
     whole = _whole(stack, stack.batch(pairs, range(len(pairs))))
     for row, (prompt, target) in zip(whole, pairs, strict=True):
@@ -130,7 +149,7 @@ def _alike(found: Float[Tensor, " vocab"], wanted: Float[Tensor, " vocab"]) -> b
     return float(error) <= HALF_ROUNDING * float(wanted.float().std())
 
 
-def _what_it_is(stack: Stack, pairs: Pairs) -> str:
+def _what_it_is(stack: Parts, pairs: Pairs) -> str:
     """Why a batch gives other logits than its texts alone."""
     if not _causal(stack, pairs):
         return NOT_CAUSAL
@@ -141,6 +160,6 @@ def _what_it_is(stack: Stack, pairs: Pairs) -> str:
     return "gives other logits for a text that is padded to the length of its batch, because it counts by column"
 
 
-def _causal(stack: Stack, pairs: Pairs) -> bool:
+def _causal(stack: Parts, pairs: Pairs) -> bool:
     prompt = pairs[0][0]
     return _alike(_alone(stack, prompt[:-1])[-1], _alone(stack, prompt)[-2])

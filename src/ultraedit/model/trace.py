@@ -6,20 +6,19 @@ output and reaches only the answer columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import accumulate
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from ultraedit.core.labels import score_labels
 from ultraedit.errors import ModelError
-from ultraedit.model.batch import Batch, Cells
+from ultraedit.model.batch import Batch
 from ultraedit.model.cache import Prefix
+from ultraedit.model.maps.base import See, tapped
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight
 
@@ -46,65 +45,6 @@ class Trace:
     """Whether the answer token was the most likely one."""
 
 
-class TrunkCache:
-    """Trunk activations of a turn's micro-batches, kept while they fit in `limit` bytes, else computed again.
-
-    Also which rows of each are still in play: `leave_out` takes rows out of all that follows.
-    """
-
-    def __init__(self, stack: Stack, batches: Sequence[Batch], limit: int) -> None:
-        self.stack = stack
-        self.whole = list(batches)
-        self.batches = list(batches)
-        """The rows in play."""
-        self.rows: list[Int[Tensor, " _"] | None] = [None] * len(batches)
-        """Which rows of the batch as it was given those are; None: all."""
-        ends = accumulate(b.mask.numel() * stack.cell_bytes for b in batches)
-        fitting = sum(end <= limit for end in ends)
-        self.kept = stack.trunks(batches[:fitting]) if fitting else []
-        self._prefixes: dict[int, Prefix] = {}
-
-    def prefix(self, index: int) -> Prefix:
-        """The prefix columns' keys and values, as they were when first asked for.
-
-        Steps within a turn move the weights a little, and with them what the prompts' own tokens hand to the
-        answers.  Some steps may leave that out (docs/lab/prefixes.md).
-        """
-        if index not in self._prefixes:
-            self._prefixes[index] = self.stack.prefix(self.batches[index], self.get(index))
-        return self._prefixes[index]
-
-    def forget_prefixes(self) -> None:
-        self._prefixes.clear()
-
-    def get(self, index: int) -> Float[Tensor, "B C *d"]:
-        if index >= len(self.kept):
-            return self.stack.trunk(self.batches[index])
-        rows = self.rows[index]
-        return self.kept[index] if rows is None else self.kept[index][rows]
-
-    def leave_out(self, index: int, done: Bool[Tensor, " B"]) -> None:
-        """Take rows of those in play out of play."""
-        stay = torch.nonzero(~done)[:, 0]
-        rows = self.rows[index]
-        self.rows[index] = stay if rows is None else rows[stay]
-        self.batches[index] = self.batches[index].only(stay)
-        if index in self._prefixes:
-            states = self._prefixes[index].items()
-            self._prefixes[index] = {i: (k[stay], v[stay]) for i, (k, v) in states}
-
-    def edit_only(self, index: int, edited: Cells, prompt_tokens: tuple[int, ...]) -> None:
-        """Other edited tokens for a batch, while all its rows are in play."""
-        self.whole[index] = replace(self.whole[index], edited=edited, open=prompt_tokens)
-        self.batches[index] = self.whole[index]
-
-    def take_back(self) -> None:
-        """All rows are in play again."""
-        for index, batch in enumerate(self.whole):
-            self.batches[index], self.rows[index] = batch, None
-        self.forget_prefixes()
-
-
 def trace(
     stack: Stack,
     weights: Sequence[EditedWeight],
@@ -122,18 +62,18 @@ def trace(
     inputs: dict[int, Tensor] = {}
     outputs: dict[int, Tensor] = {}
 
-    def keep(index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
+    def keep(index: int) -> See:
+        def see(x: Tensor, out: Tensor) -> Tensor | None:
             # the prefix columns pass first and the answer columns last: what stays is the answers'
-            inputs[index] = args[0].detach()
+            inputs[index] = x.detach()
             if loss is None or not torch.is_grad_enabled():
                 return None
             outputs[index] = out if out.requires_grad else out.requires_grad_()
             return out.clone()  # blocks with parallel attention add to what they are given in place
 
-        return hook
+        return see
 
-    with torch.set_grad_enabled(loss is not None), _hooks([w.module for w in weights], keep):
+    with torch.set_grad_enabled(loss is not None), tapped([w.map for w in weights], keep):
         hidden = stack.top(batch, trunk, prefix)[batch.answers]
         _require_run(inputs, weights)
         labels = batch.labels[batch.answers]
@@ -198,18 +138,6 @@ def score_answers(
     return torch.cat(log_probs), torch.cat(hits), slope
 
 
-@contextmanager
-def _hooks(
-    modules: Sequence[nn.Module], make: Callable[[int], Callable[..., Tensor | None]]
-) -> Iterator[None]:
-    handles = [m.register_forward_hook(make(i)) for i, m in enumerate(modules)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 @torch.no_grad()
 def text_keys(
     stack: Stack, weights: Sequence[EditedWeight], windows: Sequence[list[int]], batch_size: int
@@ -233,19 +161,19 @@ def text_keys(
             found: dict[int, tuple[Tensor, float]] = found,
             where: tuple[Tensor, Tensor, int] = (row, column, width),
             starts: int = len(chunk),
-        ) -> Callable[..., None]:
-            def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        ) -> See:
+            def see(x: Tensor, output: Tensor) -> None:
                 # detached: a user's hook may have made them want a gradient
                 later = _cells_of(output.detach(), *where)[
                     starts:
                 ]  # cells are listed column by column
                 exact = torch.promote_types(later.dtype, torch.float32)
                 size = float(torch.linalg.vector_norm(later, dtype=exact))
-                found[index] = (_cells_of(args[0].detach(), *where).float(), size * size)
+                found[index] = (_cells_of(x.detach(), *where).float(), size * size)
 
-            return hook
+            return see
 
-        with _hooks([w.module for w in weights], make):  # right padding: causal attention masks it
+        with tapped([w.map for w in weights], make):  # right padding: causal attention masks it
             stack.decoder(input_ids=torch.tensor(padded).to(stack.device), use_cache=False)
         _require_run(found, weights)
         yield [found[i] for i in range(len(weights))]

@@ -287,12 +287,7 @@ class Workspace:
 
     def write(self, records: Sequence[Record], with_rephrases: bool) -> WrittenTurn:
         """Edit the live model only."""
-        written = self.editor.edit_turn(records, with_rephrases=with_rephrases)
-        for w in self.editor.weights:
-            # the published form adds to the live weight itself, which may differ from round(original + shift) by
-            # a rounding; a state on disk is its shift, so the model goes on from exactly that
-            w.write()
-        return written
+        return self.editor.edit_turn(records, with_rephrases=with_rephrases)
 
     def describe(
         self,
