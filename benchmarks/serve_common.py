@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import http.client
 import json
 import os
@@ -73,6 +74,7 @@ def start(workspace: Path, *options: str) -> Server:
         process = subprocess.Popen(
             [*command, "--name", NAME, *options], stderr=file, env=environment
         )
+    atexit.register(process.kill)  # where the script breaks off; one that has ended does not mind
     while not (found := re.search(r"http://127.0.0.1:(\d+)", log.read_text())):
         if process.poll() is not None:
             sys.exit(f"the server did not start: {log.read_text()}")

@@ -71,9 +71,10 @@ class Fixed:
     """Versions of a model that nobody edits."""
 
     def __init__(self) -> None:
+        from ultraedit.model.overlay import Version as Weights
         from ultraedit.serving.versions import Version
 
-        self.head = Version(0, "t0-0", ())
+        self.head = Version(0, "t0-0", Weights(()))
 
     def pin(self, turn: int | None):
         return self.head
@@ -163,6 +164,47 @@ def test_a_request_keeps_its_version_whatever_is_edited(workspace: Workspace) ->
     assert all(version.pins == 0 for version in versions.live)
 
 
+def test_requests_are_answered_inside_a_turn(workspace: Workspace) -> None:
+    """Between the micro-batches of a turn, from the version that they began with, and newcomers from the old head."""
+    from ultraedit.model.runner.listener import Listener
+
+    asking = asker(workspace, rows=8)
+    some = prompts(workspace, 3)
+    stop = frozenset({2})
+    alone = [greedy_ids(workspace.editor.model, [ids], 30, stop)[0] for ids in some]
+    _, first = asking.ask(some[0], max_tokens=30)
+    asking.engine.step()
+    late: list[list[Event]] = []
+
+    class Pauses(Listener):
+        count = 0
+
+        def pause(self) -> None:
+            if not Pauses.count:
+                late.append(asking.ask(some[1], max_tokens=30)[1])
+            Pauses.count += 1
+            asking.engine.step()
+
+    workspace.editor.listener = Pauses()
+    untouched = workspace.editor.state()
+    workspace.edit_turn([Record(p, t) for p, t in tiny.FACTS[:6]])
+    during = len(tokens(first))
+    assert Pauses.count >= 3 and during > 2 and tokens(late[0])
+    asking.engine.versions.moved()
+    _, after = asking.ask(some[2], max_tokens=30)
+    asking.finish()
+    assert tokens(first) == alone[0] and tokens(late[0]) == alone[1]
+    assert after[0] == Started(1, version_name(workspace.store, 1))
+    shifts = {name: shift.clone() for name, shift in workspace.editor.state().shifts.items()}
+    workspace.editor.restore(untouched)
+    workspace.editor.listener = Listener()
+    workspace.editor.edit_turn([Record(p, t) for p, t in tiny.FACTS[:6]])
+    again = workspace.editor.state().shifts
+    assert all(
+        again[name].equal(shift) for name, shift in shifts.items()
+    )  # the turn was not disturbed
+
+
 def test_versions_from_disk_are_those_that_were_live(workspace: Workspace) -> None:
     records = [Record(p, t) for p, t in tiny.FACTS]
     for turn in range(3):
@@ -172,13 +214,14 @@ def test_versions_from_disk_are_those_that_were_live(workspace: Workspace) -> No
     workspace.edit_turn(records[9:12])
     versions.moved()
     again = Versions(workspace, 4).pin(3)
-    assert all(a.equal(b) for a, b in zip(live, again.weights, strict=True))
-    before = [w.parameter.data for w in workspace.editor.weights]
-    with versions.reading(again):
-        assert workspace.editor.weights[0].parameter.data.equal(live[0])
-    assert [w.parameter.data.data_ptr() for w in workspace.editor.weights] == [
-        t.data_ptr() for t in before
-    ]
+    assert all(a.equal(b) for a, b in zip(live, again.weights.weights, strict=True))
+    asked = {"input_ids": torch.tensor([prompts(workspace, 1)[0]])}
+    with torch.no_grad(), workspace.at(3):
+        past = workspace.editor.model(**asked).logits
+    with torch.no_grad(), versions.reading(again):
+        assert workspace.editor.model(**asked).logits.equal(past)
+    with torch.no_grad():
+        assert not workspace.editor.model(**asked).logits.equal(past)
 
 
 def test_versions_in_memory_are_bounded(workspace: Workspace) -> None:

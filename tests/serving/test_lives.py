@@ -129,7 +129,7 @@ def test_verbs_that_write_go_through_the_server(
     assert run("mark", space, "one", *to).out == "one: turn 1\n"
     facts = tmp_path / "facts.jsonl"
     facts.write_text("".join(json.dumps(fact) + "\n" for fact in FACTS[1:6]))
-    ran = run("edit", space, "--file", str(facts), "--turn", "2", *to)
+    ran = run("edit", space, "--file", str(facts), "--turn-size", "2", *to)
     assert ran.code == 0 and "5 edits in 3 turns" in ran.out
     ran = run("undo", NAME, "--last", "2", *to, "--json")  # by the model's name there
     assert json.loads(ran.out)["edits"] == 2

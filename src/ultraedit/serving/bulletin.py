@@ -27,7 +27,8 @@ class Bulletin:
         with self._lock:
             self._number += 1
             news = {"id": self._number, "type": kind} | what
-            self._kept.append(news)
+            if kind != "step":  # how far something was is no news afterwards
+                self._kept.append(news)
             listeners = list(self._listeners)
         for listener in listeners:
             listener(news)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ultraedit.errors import ConfigError
+from ultraedit.model.runner.listener import Listener
 from ultraedit.model.steady import steady
 from ultraedit.serving.asks import Ask
 from ultraedit.serving.bulletin import Bulletin
@@ -180,6 +181,7 @@ class Service:
 
     def _load(self) -> None:
         editor = self._workspace.editor
+        editor.listener = _Pauses(self._pause)
         self._versions = Versions(self._workspace, self.limits.versions)
         self._engine = Engine(
             editor.model,
@@ -190,6 +192,15 @@ class Service:
         )
         vocabulary = int(editor.model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
         self._prompts = Prompts(editor.tokenizer, editor.form, editor.context, vocabulary)
+
+    def _pause(self) -> None:
+        """Called between the micro-batches of a turn: the others are answered meanwhile."""
+        assert self._engine is not None
+        if self._stopping:
+            self._engine.close()
+        elif self._engine.busy:
+            self._engine.step()
+        self.writer.progress()
 
     def _answer(self, engine: Engine, versions: Versions) -> None:
         steps = STEPS_BETWEEN
@@ -206,3 +217,13 @@ class Service:
             if (steps >= STEPS_BETWEEN or not engine.busy) and self.writer.run_next(versions):
                 steps = 0
         engine.close()
+
+
+class _Pauses(Listener):
+    """Hears when a turn can wait."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+
+    def pause(self) -> None:
+        self._then()

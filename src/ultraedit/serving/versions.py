@@ -11,11 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
 from ultraedit.errors import WorkspaceError
-from ultraedit.model.weights import EditedWeight
+from ultraedit.model.overlay import Version as Weights
 from ultraedit.serving.refusals import Refusal
 from ultraedit.workspace.store import Store
 from ultraedit.workspace.workspace import Workspace
@@ -40,7 +37,7 @@ class Version:
 
     turn: int
     name: str
-    weights: tuple[Tensor, ...]
+    weights: Weights
     pins: int = field(default=0)
     """Requests that are being answered from it."""
 
@@ -57,10 +54,10 @@ class Versions:
         self._workspace = workspace
         self._most = most
         self._editor = workspace.editor
-        weights = self._editor.weights
         self._held: dict[int, Version] = {}
         """Turn -> version, the one asked for last at the end."""
-        self.base = Version(0, version_name(workspace.store, 0), tuple(w.original for w in weights))
+        originals = Weights(tuple(w.original for w in self._editor.weights))
+        self.base = Version(0, version_name(workspace.store, 0), originals)
         self.head = self.base
         self.moved()
 
@@ -81,9 +78,7 @@ class Versions:
             self.head = self.base
         else:
             if turn not in self._held:
-                weights = self._editor.weights
-                copied = tuple(w.parameter.data.clone() for w in weights)
-                self._held[turn] = self._named(turn, copied)
+                self._held[turn] = self._named(turn, self._editor.version())
             self.head = self._held[turn]
         self._let_go()
 
@@ -105,18 +100,12 @@ class Versions:
 
     @contextmanager
     def reading(self, version: Version) -> Iterator[None]:
-        """The model with the weights of a version, inside the block; the live ones come back on any exit."""
-        weights = self._editor.weights
-        live = [w.parameter.data for w in weights]
-        try:
-            for w, tensor in zip(weights, version.weights, strict=True):
-                w.parameter.data = tensor
+        """The model with the weights of a version, inside the block; the live ones stay where they are, so that a turn
+        that is not finished may be written in them."""
+        with self._editor.reading(version.weights):
             yield
-        finally:
-            for w, tensor in zip(weights, live, strict=True):
-                w.parameter.data = tensor
 
-    def _named(self, turn: int, weights: tuple[Tensor, ...]) -> Version:
+    def _named(self, turn: int, weights: Weights) -> Version:
         return Version(turn, version_name(self._workspace.store, turn), weights)
 
     def _at(self, turn: int) -> Version:
@@ -136,9 +125,7 @@ class Versions:
             state = self._workspace.state(turn)
         except WorkspaceError as error:
             raise Refusal(404, str(error), param="model") from error
-        weights = self._editor.weights
-        made = tuple(_shifted(w, state.shifts[w.name]) for w in weights)
-        self._held[turn] = self._named(turn, made)
+        self._held[turn] = self._named(turn, self._editor.version(state))
         return self._held[turn]
 
     def _let_go(self, room: int = 0) -> None:
@@ -148,11 +135,3 @@ class Versions:
                 return
             if version.pins == 0 and version is not self.head:
                 del self._held[turn]
-
-
-@torch.no_grad()
-def _shifted(weight: EditedWeight, shift: Tensor) -> Tensor:
-    """What the live weight would be with another shift, to the bit."""
-    original = weight.original
-    exact = original if original.dtype == torch.float64 else original.float()
-    return (exact + shift.to(original.device)).to(original.dtype)

@@ -30,6 +30,9 @@ from ultraedit.workspace.workspace import Workspace
 JOBS_KEPT = 256
 """Finished changes that `/jobs` still tells of."""
 
+PROGRESS = 0.5
+"""Seconds between two news of how far a change is."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -114,6 +117,7 @@ class Writer:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._numbers = itertools.count(1)
         self._closed = False
+        self._batches, self._told = 0, 0.0
         self._by_key: dict[str, Job] = {}
         """Key -> its request, while that is in the line or runs."""
         self._committed = {
@@ -231,6 +235,7 @@ class Writer:
             job = self._running = self._line.popleft()
         job.state = "running"
         change = job.change
+        self._batches, self._told = 0, time.monotonic()
         self._tell("step", job, what=change.what, step=0, steps=None)
         try:
             answer = self._make(job, versions)
@@ -265,11 +270,15 @@ class Writer:
             versions.moved()
         return answer_to(self.view, self.view.store.journal.commits[commits], remark, text)
 
-    def progress(self, step: int, steps: int | None) -> None:
-        """Tell how far the running change is."""
-        if self._running is not None:
-            job = self._running
-            self._tell("step", job, what=job.change.what, step=step, steps=steps)
+    def progress(self) -> None:
+        """The running change has got a micro-batch further."""
+        job, now = self._running, time.monotonic()
+        if job is None:
+            return
+        self._batches += 1
+        if now - self._told >= PROGRESS:
+            self._told = now
+            self._tell("step", job, what=job.change.what, step=self._batches, steps=None)
 
     def _done(self, job: Job, state: str) -> None:
         with self._lock:
