@@ -46,19 +46,23 @@ def edit_one(
     json_output: bool,
 ) -> None:
     """Write one fact as a turn of its own, with the answers before and after."""
+    from dataclasses import asdict
+
     with _open(folder, base, loading) as workspace, repeated_warnings():
         receipt = workspace.edit(prompt, target, rephrases=rephrases)
         number = workspace.store.journal.edits
-        row = workspace.store.journal.turns[receipt.turn]
-        assert row.health is not None
-        back = None if workspace.head == receipt.turn else workspace.head
+        done = workspace.last_turn
+        assert done is not None
         told = _Health(workspace.store.config.health)
     if json_output:
         found: dict[str, Any] = receipt.as_dict()
-        print_json(found | {"edit": number, "health": row.health.model_dump(mode="json")})
+        found |= {"edit": number, "health": done.health.model_dump(mode="json")}
+        print_json(found | {"chat": done.chat and asdict(done.chat)})
         return
     say(f"#{number} {receipt}")
-    told.tell(receipt.turn, row.health, back)
+    if done.chat is not None:
+        say(f"  {done.chat}")
+    told.tell(done.turn, done.health, done.rolled_back_to)
 
 
 def edit_file(

@@ -70,6 +70,8 @@ class Workspace:
         self._loaded = loaded
         self._editor: Editor | None = None
         self._monitor: Monitor | None = None
+        self.last_turn: KeptTurn | None = None
+        """The newest turn that was written since the workspace was opened."""
 
     @classmethod
     def open(
@@ -358,7 +360,8 @@ class Workspace:
         del before
         give_back_freed()  # health readings and snapshots too, not the turn's own scratch alone
         receipts = tuple(replace(r, turn=number) for r in written.receipts)
-        return KeptTurn(receipts, written.result, health, back, chat)
+        self.last_turn = KeptTurn(receipts, written.result, health, back, chat)
+        return self.last_turn
 
     def write(self, records: Sequence[Record], with_rephrases: bool) -> WrittenTurn:
         """Edit the live model only; nothing is kept.
