@@ -23,6 +23,7 @@ demo-ws.stamp: $(VENV)/serve.stamp
 
 # One process a core, four at most; the tests of a file stay in one process.
 test: $(VENV)/dev.stamp
+	.ci/chromium
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/dev.stamp
