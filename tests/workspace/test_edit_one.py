@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import tiny
 from ultraedit.editing.editor import Editor
@@ -34,6 +35,8 @@ def test_the_receipt_is_the_one_an_editor_gives(tmp_path: Path, preset: str, ste
     assert workspace.head == here.turn == 2 and row.with_rephrases
     with pytest.raises(DataError, match="must be a text"):
         workspace.edit("Who?", 3)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="the edit_id must be a text"):
+        workspace.edit("Who?", "Ann", edit_id=torch.zeros(2))  # type: ignore[arg-type]
     assert workspace.head == 2
 
 

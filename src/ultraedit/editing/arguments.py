@@ -50,12 +50,14 @@ def check_calibration(calibration: object) -> None:
         )
 
 
-def one_record(prompt: str, target: str, rephrases: str | Sequence[str], edit_id: str) -> Record:
-    """The record of a single edit.  Raises DataError for what is no text."""
+def one_record(
+    prompt: str, target: str, rephrases: str | Sequence[str], edit_id: str, number: int
+) -> Record:
+    """The record of a single edit, called by its number where it has no id.  Raises DataError for what is no text."""
     return Record(
         arguments.text(prompt, "the prompt"),
         arguments.text(target, "the target"),
-        id=arguments.text(edit_id, "the edit_id"),
+        id=arguments.text(edit_id, "the edit_id") or f"edit-{number}",
         rephrases=arguments.texts(rephrases, "rephrases"),
     )
 

@@ -217,7 +217,7 @@ class Editor:
             DataError: The prompt or the target cannot be used.
             NumericalError: The turn was refused; the model is untouched.
         """
-        record = one_record(prompt, target, rephrases, edit_id or f"edit-{self.edits + 1}")
+        record = one_record(prompt, target, rephrases, edit_id, self.edits + 1)
         encoded = self._encode([record], with_rephrases=True)
         return self.with_answers(record, lambda: self._write([record], encoded))
 

@@ -296,8 +296,7 @@ class Workspace:
             WorkspaceError: The workspace is open for reading only, or the disk refuses.
         """
         self.store.require_writer()
-        number = self.store.journal.edits + 1
-        record = one_record(prompt, target, rephrases, edit_id or f"edit-{number}")
+        record = one_record(prompt, target, rephrases, edit_id, self.store.journal.edits + 1)
         return self.editor.with_answers(
             record, lambda: self.edit_turn([record], with_rephrases=True)
         )
