@@ -33,11 +33,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     workspace = create_workspace(
         folder / "ws",
         folder / "base",
-        preset="fast",
-        step=0.5,
-        text=tiny.TEXT,
-        health=QUIET,
-        form="chat",
+        EditSettings(preset="fast", step=0.5, text=tiny.TEXT, form="chat"),
+        keep=WorkspaceSettings(health=QUIET),
         loaded=(model, tokenizer),
     )
     keys = Keys.find(None, {"ULTRAEDIT_ADMIN_KEY": KEY}, public=False)

@@ -15,7 +15,8 @@ import tiny
 from ultraedit.serving.app import build
 from ultraedit.serving.keys import Keys
 from ultraedit.serving.service import Limits, Service
-from ultraedit.workspace.config import HealthConfig
+from ultraedit.settings import EditSettings
+from ultraedit.workspace.config import HealthConfig, WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
 from ultraedit.workspace.workspace import Loaded, Workspace
 
@@ -40,15 +41,15 @@ def loaded() -> Loaded:
 
 def make(folder: Path, **changes: Any) -> Workspace:
     """A fresh workspace in `folder`/ws."""
-    settings: dict[str, Any] = {
-        "preset": "fast",
-        "step": 0.5,
-        "text": tiny.TEXT,
-        "health": QUIET,
-        "undo_window": 6,
-        "loaded": loaded(),
-    }
-    return create_workspace(folder / "ws", base(folder / "base"), **(settings | changes))
+    editing = {"preset": "fast", "step": 0.5, "text": tiny.TEXT}
+    keeping = {"health": QUIET, "undo_window": 6}
+    return create_workspace(
+        folder / "ws",
+        base(folder / "base"),
+        EditSettings(**{k: v for k, v in (editing | changes).items() if k not in keeping}),
+        keep=WorkspaceSettings(**{k: changes.get(k, v) for k, v in keeping.items()}),
+        loaded=loaded(),
+    )
 
 
 def keys() -> Keys:
