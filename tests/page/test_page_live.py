@@ -16,6 +16,8 @@ from ultraedit.serving.app import build
 from ultraedit.serving.keys import Keys
 from ultraedit.serving.run import listen
 from ultraedit.serving.service import Limits, Service
+from ultraedit.settings import EditSettings
+from ultraedit.workspace.config import WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
 from workspace.made import QUIET
 

@@ -480,7 +480,17 @@ class Editor:
 
     def version(self, state: EditorState | None = None) -> Version:
         """The edited weights as they are now, or were at a snapshot, for `reading`: a copy that later turns leave
-        alone."""
+        alone.
+
+        Args:
+            state: A snapshot; None takes the present.
+
+        Returns:
+            The version.
+
+        Raises:
+            ConfigError: It is no snapshot, or of other modules.
+        """
         now = {w.name: w.shift for w in self.weights}
         return version_of(
             self.weights, now if state is None else check_state(state, self.weights).shifts
