@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,23 +39,39 @@ from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
 from ultraedit.io.digest import fingerprint
-from ultraedit.methods.base import Calibration, LiveModel
+from ultraedit.methods.base import Calibration, LiveModel, State
 from ultraedit.model.check import check_split
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
+from ultraedit.model.overlay import Version, reading
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.steady import steady
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.usable import follow, usable
-from ultraedit.model.weights import edited_weights, originals, shifted
+from ultraedit.model.weights import edited_weights, originals, shifted, version_of
 from ultraedit.settings import EditSettings, check_settings
 
 BEFORE_TOKENS = 16
 """Length to which a receipt's answer before the edit is generated: it is most of the time that a single edit takes."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """How a block shows an editor's model."""
+
+    asleep: bool = False
+    """Without its edits."""
+    past: State | None = None
+    """What its method remembered at the time that is shown."""
+
+
+_LIVE = _View()
+_views: ContextVar[Mapping[int, _View]] = ContextVar("_views", default={})  # noqa: B039 - never written into
+"""Id of an editor -> how this thread and context sees its model."""
 
 
 class Editor:
@@ -110,10 +127,9 @@ class Editor:
             self.engine = self.method.engine(
                 live, settings.ordinary_text(), settings.micro_batch, calibration
             )
-            self.statistics = self.engine.start()
+            self._statistics: State = self.engine.start()
         self.edits = 0
         self.turns = 0
-        self._asleep = False
 
     @classmethod
     def from_pretrained(
@@ -150,6 +166,16 @@ class Editor:
             trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
         )
         return cls(model, tokenizer, settings, base=str(name))
+
+    @property
+    def statistics(self) -> State:
+        """What the method remembers of all turns: inside `as_of`, what it remembered then."""
+        past = self._view.past
+        return self._statistics if past is None else past
+
+    @statistics.setter
+    def statistics(self, statistics: State) -> None:
+        self._statistics = statistics
 
     # -- editing -----------------------------------------------------------------------------------
 
@@ -333,46 +359,74 @@ class Editor:
 
     def recall(self, prompt: str) -> str:
         """The prompt as the model is asked it: `retrieval` puts the nearest edits before it."""
-        return prompt if self._asleep else self.engine.recall(prompt, self.statistics)
+        return prompt if self._view.asleep else self.engine.recall(prompt, self.statistics)
 
     @contextmanager
     def disable_edits(self) -> Iterator[None]:
-        """The original model in the same process, to the bit, inside the block."""
+        """The original model in the same process, to the bit, inside the block.
+
+        It is shown to this thread and context alone, and the live weights stay where they are.
+        """
         with self._held():
             pass  # what was done to the model comes first, or the originals would be of another dtype
-        outer, self._asleep = self._asleep, True
-        try:
-            with originals(self.weights):
-                yield
-        finally:
-            self._asleep = outer
+        with self._viewed(_View(asleep=True)), originals(self.weights):
+            yield
 
     @contextmanager
     def as_of(self, state: EditorState) -> Iterator[None]:
-        """The model as it was at a snapshot, inside the block; it is for asking, and nothing is edited there."""
+        """The model as it was at a snapshot, inside the block; it is for asking, and nothing is edited there.
+
+        It is shown to this thread and context alone, and the live weights stay where they are.
+        """
         state = check_state(state, self.weights)
-        kept, outer, self._asleep = self.statistics, self._asleep, False
+        with self._viewed(_View(past=state.statistics)), shifted(self.weights, state.shifts):
+            yield
+
+    @contextmanager
+    def reading(self, version: Version) -> Iterator[None]:
+        """The model in a version that `version` gave, inside the block, as `as_of` but without what the method
+        remembered: it is for running the model."""
+        with self._viewed(_View()), reading([w.map for w in self.weights], version):
+            yield
+
+    def version(self, state: EditorState | None = None) -> Version:
+        """The edited weights as they are now, or were at a snapshot, for `reading`: a copy that later turns leave
+        alone."""
+        now = {w.name: w.shift for w in self.weights}
+        return version_of(
+            self.weights, now if state is None else check_state(state, self.weights).shifts
+        )
+
+    @property
+    def _view(self) -> _View:
+        return _views.get().get(id(self), _LIVE)
+
+    @contextmanager
+    def _viewed(self, view: _View) -> Iterator[None]:
+        token = _views.set({**_views.get(), id(self): view})
         try:
-            self.statistics = state.statistics
-            with shifted(self.weights, state.shifts):
-                yield
+            yield
         finally:
-            self.statistics, self._asleep = kept, outer
+            _views.reset(token)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Whatever was done with the model since, or is in force around this call, it is run as it was taken."""
-        if not self._asleep:
+        if not self._view.asleep:
             follow(self.model, self.weights)
         self.stack.forget()
         with steady(self.model):
             yield
 
     def _require_awake(self) -> None:
-        """Weights written while they are disabled would go into the originals."""
-        if self._asleep:
+        """Raise ConfigError where the model is not shown as it is: an edit would be of another one."""
+        if self._view.asleep:
             raise ConfigError(
                 "the edits are disabled here; change the model outside `with editor.disable_edits()`."
+            )
+        if self._view is not _LIVE:
+            raise ConfigError(
+                "the model is shown as it was at another time here; change it outside of that block."
             )
 
     def _asked(self, prompt: str, encoder: PromptEncoder) -> list[int]:

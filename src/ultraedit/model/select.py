@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from ultraedit.errors import ModelError
-from ultraedit.model.find import Projection, Structure, linear_shape
+from ultraedit.model.find import Projection, Structure
+from ultraedit.model.maps.kinds import map_shape
 
 AUTO_DEPTH = (0.80, 0.95)
 """`auto` edits the down maps of the blocks whose index lies in this share of the depth: 24-28 of 30."""
@@ -74,7 +75,7 @@ def _by_pattern(
     for pattern in patterns:
         found = False
         for name, module in model.named_modules():
-            shape = linear_shape(module)
+            shape = map_shape(module)
             if shape is None or not fnmatchcase(name, pattern):
                 continue
             block = _block_index(name, structure)
@@ -83,7 +84,7 @@ def _by_pattern(
             found = True
             chosen[name] = known.get(name) or Projection(name, block, "other", *shape)
         if not found:
-            inside = [n for n, m in model.named_modules() if linear_shape(m)]
+            inside = [n for n, m in model.named_modules() if map_shape(m)]
             inside = [n for n in inside if _block_index(n, structure) is not None]
             examples = ", ".join([p.name for p in structure.projections[-3:]] or inside[-3:])
             raise ModelError(

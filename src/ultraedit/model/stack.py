@@ -281,12 +281,13 @@ class Stack:
         """
         if not ids:
             return None
-        if self._shared is None or self._shared.ids != ids:
+        shared = self._shared
+        if shared is None or shared.ids != ids:
             cache = PrefixCache(self.decoder.config)
             with self._stubbed(stubs):
                 self._decode(torch.tensor([ids], device=self.device), cache=cache)
-            self._shared = Shared(ids, cache.states, kept.pop())
-        return self._shared
+            shared = self._shared = Shared(ids, cache.states, kept.pop())
+        return shared
 
     def _begun(self, shared: Shared | None, rows: int) -> DynamicCache | None:
         """A cache for `rows` rows that has seen the shared tokens."""

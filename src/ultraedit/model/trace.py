@@ -6,20 +6,20 @@ output and reaches only the answer columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from ultraedit.core.labels import score_labels
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import Batch, Cells
 from ultraedit.model.cache import Prefix
+from ultraedit.model.maps.base import See, tapped
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight
 
@@ -122,18 +122,18 @@ def trace(
     inputs: dict[int, Tensor] = {}
     outputs: dict[int, Tensor] = {}
 
-    def keep(index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
+    def keep(index: int) -> See:
+        def see(x: Tensor, out: Tensor) -> Tensor | None:
             # the prefix columns pass first and the answer columns last: what stays is the answers'
-            inputs[index] = args[0].detach()
+            inputs[index] = x.detach()
             if loss is None or not torch.is_grad_enabled():
                 return None
             outputs[index] = out if out.requires_grad else out.requires_grad_()
             return out.clone()  # blocks with parallel attention add to what they are given in place
 
-        return hook
+        return see
 
-    with torch.set_grad_enabled(loss is not None), _hooks([w.module for w in weights], keep):
+    with torch.set_grad_enabled(loss is not None), tapped([w.map for w in weights], keep):
         hidden = stack.top(batch, trunk, prefix)[batch.answers]
         _require_run(inputs, weights)
         labels = batch.labels[batch.answers]
@@ -198,18 +198,6 @@ def score_answers(
     return torch.cat(log_probs), torch.cat(hits), slope
 
 
-@contextmanager
-def _hooks(
-    modules: Sequence[nn.Module], make: Callable[[int], Callable[..., Tensor | None]]
-) -> Iterator[None]:
-    handles = [m.register_forward_hook(make(i)) for i, m in enumerate(modules)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 @torch.no_grad()
 def text_keys(
     stack: Stack, weights: Sequence[EditedWeight], windows: Sequence[list[int]], batch_size: int
@@ -233,19 +221,19 @@ def text_keys(
             found: dict[int, tuple[Tensor, float]] = found,
             where: tuple[Tensor, Tensor, int] = (row, column, width),
             starts: int = len(chunk),
-        ) -> Callable[..., None]:
-            def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        ) -> See:
+            def see(x: Tensor, output: Tensor) -> None:
                 # detached: a user's hook may have made them want a gradient
                 later = _cells_of(output.detach(), *where)[
                     starts:
                 ]  # cells are listed column by column
                 exact = torch.promote_types(later.dtype, torch.float32)
                 size = float(torch.linalg.vector_norm(later, dtype=exact))
-                found[index] = (_cells_of(args[0].detach(), *where).float(), size * size)
+                found[index] = (_cells_of(x.detach(), *where).float(), size * size)
 
-            return hook
+            return see
 
-        with _hooks([w.module for w in weights], make):  # right padding: causal attention masks it
+        with tapped([w.map for w in weights], make):  # right padding: causal attention masks it
             stack.decoder(input_ids=torch.tensor(padded).to(stack.device), use_cache=False)
         _require_run(found, weights)
         yield [found[i] for i in range(len(weights))]
