@@ -44,6 +44,10 @@ class Trace:
     """Log-probability of each answer token, fp32: of the first a rows."""
     hits: Bool[Tensor, " a"]
     """Whether the answer token was the most likely one."""
+    short: Bool[Tensor, " a"] | None = None
+    """Whether the answer token lacked the lead that was asked of it; None where none was."""
+    wanted: Float[Tensor, " a"] | None = None
+    """The lead that was asked of each answer token."""
 
 
 class TrunkCache:
@@ -112,12 +116,16 @@ def trace(
     trunk: Float[Tensor, "B C *d"],
     loss: LossKind | None,
     prefix: Prefix | None = None,
+    lead: float | Float[Tensor, " a"] = 0.0,
 ) -> Trace:
     """Run one micro-batch through the top blocks.
 
     loss="sum": cross-entropy summed over each edit's tokens, so an edit's gradient does not depend on its batch
     mates.  loss="batch_mean": the mean over the micro-batch's tokens, as published.  None: no gradient.
     prefix: of `Stack.prefix`, where the prefix columns are not to be run again.
+    lead: with loss="sum", only answer tokens that lack their lead over the most likely other token count in the loss,
+    and only they have a gradient.  A number asks it of every token (`wanted_leads`); a tensor gives each its own;
+    0 counts all tokens.
     """
     inputs: dict[int, Tensor] = {}
     outputs: dict[int, Tensor] = {}
@@ -138,18 +146,43 @@ def trace(
         _require_run(inputs, weights)
         labels = batch.labels[batch.answers]
         scale = {"sum": 1.0, "batch_mean": 1.0 / len(labels), None: None}[loss]
-        log_probs, hits, slope = score_answers(stack, hidden.detach(), labels, scale)
+        asked = isinstance(lead, Tensor) or lead > 0
+        log_probs, hits, slope, leads = score_answers(stack, hidden.detach(), labels, scale, asked)
+        short = wanted = None
+        if leads is not None:
+            wanted = lead if isinstance(lead, Tensor) else wanted_leads(leads, lead)
+            short = leads < wanted
         grads: tuple[Tensor, ...] = ()
         if slope is not None:
+            if short is not None:
+                slope *= short[:, None]
             raw = torch.autograd.grad(hidden, [outputs[i] for i in range(len(weights))], slope)
             grads = tuple(_at(g, stack, batch).float() for g in raw)
+            if short is not None:
+                for g in grads:
+                    g[: len(short)] *= short[:, None]
     return Trace(
         owner=batch.rows.to(labels.device)[batch.edited[0]],
         keys=tuple(_at(inputs[i], stack, batch).float() for i in range(len(weights))),
         grads=grads,
         log_probs=log_probs,
         hits=hits,
+        short=short,
+        wanted=wanted,
     )
+
+
+LEAST_LEAD = 0.05
+"""Of a token that was the most likely one by a hair."""
+
+
+def wanted_leads(leads: Float[Tensor, " a"], lead: float) -> Float[Tensor, " a"]:
+    """The lead asked of each answer token, from those it has before the turn.
+
+    A token that the model says by itself is asked for half of what it has, and not to be made surer of.
+    """
+    own = (leads / 2).clamp(min=LEAST_LEAD, max=lead)
+    return torch.where(leads > 0, own, torch.full_like(leads, lead))
 
 
 def _require_run(seen: Container[int], weights: Sequence[EditedWeight]) -> None:
@@ -174,28 +207,39 @@ def _cells_of(x: Tensor, row: Tensor, column: Tensor, width: int) -> Float[Tenso
 
 
 def score_answers(
-    stack: Stack, hidden: Float[Tensor, "n d"], labels: Int[Tensor, " n"], scale: float | None
-) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"], Float[Tensor, "n d"] | None]:
-    """Log-probabilities, hits, and `scale` times the gradient of the summed cross-entropy at `hidden`.
+    stack: Stack,
+    hidden: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    scale: float | None,
+    leads: bool = False,
+) -> tuple[
+    Float[Tensor, " n"],
+    Bool[Tensor, " n"],
+    Float[Tensor, "n d"] | None,
+    Float[Tensor, " n"] | None,
+]:
+    """Log-probabilities, hits, `scale` times the gradient of the summed cross-entropy at `hidden`, and `leads`.
 
     The gradient at the logits is written down, and the head is differentiated a few rows at a time, so that
     vocabulary-wide scratch never exists for all rows at once.
     """
-    log_probs, hits = [], []
+    log_probs, hits, found = [], [], []
     slope = None if scale is None else torch.empty_like(hidden)
     each = -(-len(hidden) // -(-len(hidden) // HEAD_ROWS))  # equal parts: few rows are slow
     for low in range(0, len(hidden), each):
         rows = slice(low, low + each)
         leaf = hidden[rows].requires_grad_(slope is not None)
         logits = stack.head(leaf)
-        scores = score_labels(logits, labels[rows], slope=slope is not None)
+        scores = score_labels(logits, labels[rows], slope is not None, leads)
+        if scores.leads is not None:
+            found.append(scores.leads)
         log_probs.append(scores.log_probs)
         hits.append(scores.hits)
         if slope is not None:
             (slope[rows],) = torch.autograd.grad(logits, leaf, scores.slope)
     if slope is not None and scale is not None:
         slope *= scale
-    return torch.cat(log_probs), torch.cat(hits), slope
+    return torch.cat(log_probs), torch.cat(hits), slope, torch.cat(found) if leads else None
 
 
 @torch.no_grad()
