@@ -20,6 +20,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hardware import write
+from ultraedit.methods.base import EncodedTurn
 from ultraedit.methods.calibration import measure
 from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import method
@@ -105,11 +106,12 @@ def turns(model: Any, preset: str) -> dict[str, float]:
         torch.cuda.synchronize()
         started = time.perf_counter()
         turn = engine.run(
-            pairs, range(WORK.turn_size), [WORK.answer_tokens] * WORK.turn_size, statistics
+            EncodedTurn(pairs, range(WORK.turn_size), [WORK.answer_tokens] * WORK.turn_size),
+            statistics,
         )
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
-        statistics = turn.statistics
+        statistics = turn.state
         del turn
     return {
         "peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 3),

@@ -87,6 +87,7 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
+    from ultraedit.methods.base import EncodedTurn
     from ultraedit.methods.calibration import measure
     from ultraedit.methods.closed_form import TurnEngine
     from ultraedit.methods.presets import method
@@ -130,9 +131,11 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     turn = work.turn_size
     statistics = engine.start()
     engine.run(
-        [(draw(prompt), draw(work.answer_tokens)) for _ in range(turn)],
-        range(turn),
-        [work.answer_tokens] * turn,
+        EncodedTurn(
+            [(draw(prompt), draw(work.answer_tokens)) for _ in range(turn)],
+            range(turn),
+            [work.answer_tokens] * turn,
+        ),
         statistics,
     )
     return {"measured": status("VmHWM") - before}

@@ -25,6 +25,7 @@ from transformers import AutoModelForCausalLM
 
 from hardware import write
 from ultraedit.core.solve import solver
+from ultraedit.methods.base import EncodedTurn
 from ultraedit.methods.calibration import measure
 from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import PRESETS, method
@@ -127,7 +128,7 @@ def turn_share(
         w.commit = timed(w.commit, spent, "write")  # type: ignore[method-assign]
     pairs = [(ids(prompt), ids(answer)) for _ in range(edits)]
     started = time.process_time()
-    engine.run(pairs, range(edits), [answer] * edits, engine.start())
+    engine.run(EncodedTurn(pairs, range(edits), [answer] * edits), engine.start())
     whole = time.process_time() - started
     return {
         "blocks": blocks,

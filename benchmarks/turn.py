@@ -60,7 +60,7 @@ def main() -> None:
 
     def turn(steps: int) -> None:
         editor.engine.method = method("fast", end_token=False, steps=steps)
-        editor.engine.run(work.pairs, work.owners, work.lengths, editor.statistics)
+        editor.engine.run(work, editor.statistics)
         editor.reset()
 
     def measuring() -> None:

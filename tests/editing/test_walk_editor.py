@@ -140,7 +140,7 @@ def test_fields_of_records() -> None:
 def test_one_text_is_one_rephrase_and_not_its_letters(editor: Editor) -> None:
     written: list[int] = []
     run = editor.engine.run
-    editor.engine.run = lambda pairs, *rest: (written.append(len(pairs)), run(pairs, *rest))[1]  # type: ignore[method-assign]
+    editor.engine.run = lambda turn, *rest: (written.append(len(turn.pairs)), run(turn, *rest))[1]  # type: ignore[method-assign]
     for rephrases in ("谁是市长", ["谁是市长"], ("谁是市长",), iter(["谁是市长"])):
         editor.edit("Who is the mayor?", "Ann", rephrases=rephrases)  # type: ignore[arg-type]
     editor.edit("Who is the mayor?", "Ann", rephrases=None)  # type: ignore[arg-type]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ultraedit.data.record import Record, prompt_key
 from ultraedit.errors import DataError
+from ultraedit.methods.base import EncodedTurn
 from ultraedit.model.text import PromptEncoder
 
 Wordings = list[tuple[list[int], list[int]]]
@@ -16,19 +16,6 @@ Wordings = list[tuple[list[int], list[int]]]
 
 class SupersededWarning(UserWarning):
     """Two edits of one turn give the same prompt different targets; the later one is written."""
-
-
-@dataclass(frozen=True)
-class Assembled:
-    """One turn, ready for the engine."""
-
-    pairs: list[tuple[list[int], list[int]]]
-    owners: list[int]
-    """Edit (index into the turn's records) of each pair."""
-    lengths: list[int]
-    """Answer tokens of each edit without the end token; 0 for one that was superseded or repeated."""
-    written_by: list[int]
-    """For each record the record that was written for its prompt: itself, unless a later one repeats it."""
 
 
 def where(record: Record) -> str:
@@ -88,7 +75,7 @@ def room_to_answer(prompt: str, ids: Sequence[int], context: int) -> int:
 
 def assemble(
     records: Sequence[Record], encoded: Sequence[Wordings], ending: Sequence[int]
-) -> Assembled:
+) -> EncodedTurn:
     """One turn of records whose wordings are `encoded`; `ending` is what follows each answer (an end token).
 
     The later of two edits of one prompt wins, with a SupersededWarning if their targets differ.
@@ -116,7 +103,7 @@ def assemble(
         pairs += [(prompt, [*target, *ending]) for prompt, target in wordings]
         owners += [i] * len(wordings)
         lengths.append(len(wordings[0][1]))
-    return Assembled(pairs, owners, lengths, written_by)
+    return EncodedTurn(pairs, owners, lengths, written_by, records)
 
 
 def _short(text: str, limit: int = 60) -> str:

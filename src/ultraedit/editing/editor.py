@@ -250,14 +250,12 @@ class Editor:
         started = time.perf_counter()
         self._require_awake()
         ending = [self.encoder.end_token] if self.method.end_token else []
-        work = assemble(records, encoded, ending)
+        turn = assemble(records, encoded, ending)
         with self._held():
             for w in self.weights:
                 w.require_own()
-            turn = self.engine.run(
-                work.pairs, work.owners, work.lengths, self.statistics, records, put_off
-            )
-        self.statistics = turn.state
+            done = self.engine.run(turn, self.statistics, put_off)
+        self.statistics = done.state
         self.turns += 1
         self.edits += len(records)
         give_back_freed()
@@ -268,17 +266,17 @@ class Editor:
                 prompt=record.prompt,
                 target=record.target,
                 turn=self.turns,
-                probability_before=float(turn.probability_before[w]),
-                probability_after=float(turn.probability_after[w]),
-                learned=bool(turn.learned[w]),
+                probability_before=float(done.probability_before[w]),
+                probability_after=float(done.probability_after[w]),
+                learned=bool(done.learned[w]),
                 superseded_by=self._superseded(records, i, w),
                 line=record.line,
                 seconds=seconds,
-                moved=turn.moved,
+                moved=done.moved,
             )
-            for i, (record, w) in enumerate(zip(records, work.written_by, strict=True))
+            for i, (record, w) in enumerate(zip(records, turn.written_by, strict=True))
         )
-        return WrittenTurn(receipts, turn)
+        return WrittenTurn(receipts, done)
 
     def stream(
         self, source: Source, *, turn_size: int = 100, with_rephrases: bool = False

@@ -7,7 +7,8 @@ remembers of all turns: it goes into a turn, comes out of it, and can be kept in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -83,6 +84,27 @@ class State(ABC):
 
 
 @dataclass(frozen=True)
+class EncodedTurn:
+    """One turn's edits, ready for an engine."""
+
+    pairs: Sequence[Ids]
+    owners: Sequence[int]
+    """Edit, counted from 0, that each pair belongs to."""
+    lengths: Sequence[int]
+    """Answer tokens of each edit without an end token, over which its probability is reported; 0 for one that was
+    superseded or repeated."""
+    written_by: Sequence[int] = ()
+    """For each edit the one that was written for its prompt: itself, unless a later one repeats it."""
+    records: Sequence[Record] = ()
+    """The edits as they came."""
+
+    @property
+    def written(self) -> list[int]:
+        """The edits that have pairs, in their order."""
+        return sorted(set(self.owners))
+
+
+@dataclass(frozen=True)
 class TurnResult:
     """A written turn."""
 
@@ -118,21 +140,13 @@ class Engine(ABC):
         """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
 
     @abstractmethod
-    def run(
-        self,
-        pairs: Sequence[Ids],
-        owners: Sequence[int],
-        lengths: Sequence[int],
-        state: State,
-        records: Sequence[Record] = (),
-        put_off: bool = False,
-    ) -> TurnResult:
+    def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
         """Write one turn into the model; all of it or nothing.
 
-        `pairs` are (prompt ids, answer ids); `owners[i]` is the edit that pair i belongs to, 0-based; `lengths[e]` is
-        the number of answer tokens of edit e without an end token, over which its probability is reported; `records`
-        are the edits as they came.  `put_off`: a method that trains takes the turn in and leaves the training to
-        `settle`.
+        Args:
+            turn: The edits.
+            state: What the method remembers of the turns before.
+            put_off: A method that trains takes the turn in and leaves the training to `settle`.
         """
 
     def settle(self, state: State) -> None:  # noqa: B027 - most methods put nothing off
@@ -184,9 +198,30 @@ def require_positive(name: str, **values: float) -> None:
             raise ConfigError(f"{key} of {name} is {value}; it must be above 0.")
 
 
+class PlainEngine(Engine):
+    """An engine that measures nothing before the first turn."""
+
+    def __init__(self, live: LiveModel, micro_batch: int) -> None:
+        self.live = live
+        self.calibration = unmeasured_maps(len(live.weights))
+        self.micro_batch = micro_batch
+
+
 def unmeasured_maps(count: int) -> Calibration:
     """The calibration of a method that measures nothing."""
     return Calibration((1.0,) * count, ())
+
+
+@contextmanager
+def shifts_or_nothing(weights: Sequence[EditedWeight]) -> Iterator[list[Tensor]]:
+    """What the block does to the weights, or, on any error, the weights as they were; yields their shifts before."""
+    before = [w.shift.clone() for w in weights]
+    try:
+        yield before
+    except BaseException:
+        for w, shift in zip(weights, before, strict=True):
+            w.set_shift(shift)
+        raise
 
 
 def take_back(weights: Sequence[EditedWeight]) -> None:

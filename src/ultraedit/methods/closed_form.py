@@ -22,11 +22,11 @@ from ultraedit.core.decompose import LinAlgError
 from ultraedit.core.metric import Metric
 from ultraedit.core.solve import Update
 from ultraedit.core.turn import Rows, write_turn
-from ultraedit.data.record import Record
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.methods.base import (
     Calibration,
+    EncodedTurn,
     Engine,
     Ids,
     LiveModel,
@@ -199,18 +199,10 @@ class TurnEngine(Engine):
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> ClosedFormState:
         return self.method.load_state_dict(tensors, self.shapes, self.calibration)
 
-    def run(
-        self,
-        pairs: Sequence[Ids],
-        owners: Sequence[int],
-        lengths: Sequence[int],
-        state: State,
-        records: Sequence[Record] = (),
-        put_off: bool = False,
-    ) -> TurnResult:
+    def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
         """Raises NumericalError, with model and state as they were, if anything non-finite turns up."""
         assert isinstance(state, ClosedFormState)
-        work = _LiveTurn(self, pairs)
+        work = _LiveTurn(self, turn.pairs)
         try:
             updates, state = write_turn(work, state)
             last = work.measure()
@@ -230,9 +222,9 @@ class TurnEngine(Engine):
             w.name: w.commit(update, self.method.rounded) / w.norm
             for w, update in zip(self.weights, updates, strict=True)
         }
-        owner = torch.tensor(owners)[torch.cat([t.owner for t in work.first]).cpu()]
-        p_before, _, _ = answer_scores(work.first, owners, lengths)
-        p_after, learned, stops = answer_scores(last, owners, lengths)
+        owner = torch.tensor(list(turn.owners))[torch.cat([t.owner for t in work.first]).cpu()]
+        p_before, _, _ = answer_scores(work.first, turn.owners, turn.lengths)
+        p_after, learned, stops = answer_scores(last, turn.owners, turn.lengths)
         return TurnResult(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
 
     def batches(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Batch]:
@@ -252,7 +244,7 @@ class TurnEngine(Engine):
 class _LiveTurn:
     """One turn's texts on the model: the model's side of `core.turn`."""
 
-    def __init__(self, engine: TurnEngine, pairs: Sequence[tuple[list[int], list[int]]]) -> None:
+    def __init__(self, engine: TurnEngine, pairs: Sequence[Ids]) -> None:
         self.engine = engine
         self.stack, self.weights, self.method = engine.stack, engine.weights, engine.method
         self.cache = TrunkCache(engine.stack, engine.batches(pairs), engine.trunk_cache_bytes)

@@ -23,6 +23,7 @@ from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.methods.base import (
     Calibration,
+    EncodedTurn,
     Engine,
     Ids,
     LiveModel,
@@ -30,6 +31,7 @@ from ultraedit.methods.base import (
     State,
     TurnResult,
     require_positive,
+    shifts_or_nothing,
 )
 from ultraedit.methods.scores import measure
 from ultraedit.methods.training import token_losses, whole_batch
@@ -112,25 +114,17 @@ class LocatedEngine(Engine):
     def remember(self, state: State, keys: Sequence[Float[Tensor, "n d_in"]]) -> State:
         """The state after a turn with these keys, one entry a map."""
 
-    def run(
-        self,
-        pairs: Sequence[Ids],
-        owners: Sequence[int],
-        lengths: Sequence[int],
-        state: State,
-        records: Sequence[Record] = (),
-        put_off: bool = False,
-    ) -> TurnResult:
-        written = sorted(set(owners))
-        places = [self.place(records[e], pairs[owners.index(e)]) for e in written]
+    def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
+        places = [
+            self.place(turn.records[e], turn.pairs[turn.owners.index(e)]) for e in turn.written
+        ]
         groups = [places[k : k + GROUP] for k in range(0, len(places), GROUP)]
         weights = self.live.weights
-        old = [w.shift.clone() for w in weights]
-        before, _, _ = measure(self.live, pairs, owners, lengths, self.micro_batch)
+        before, _, _ = measure(self.live, turn, self.micro_batch)
         updates: list[Update] = []
         keys: list[Tensor] = []
         moved: dict[str, float] = {}
-        try:
+        with shifts_or_nothing(weights):
             wanted = torch.cat([self.value(group) for group in groups])
             parts = []
             for group in groups:
@@ -145,13 +139,9 @@ class LocatedEngine(Engine):
                 missing = (wanted - hidden) / (len(weights) - i)
                 updates.append(self.system(i, keys[i], state).solve(missing))
                 moved[w.name] = w.commit(updates[i]) / w.norm
-            after, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
-        except BaseException:
-            for w, shift in zip(weights, old, strict=True):
-                w.set_shift(shift)
-            raise
+            after, learned, stops = measure(self.live, turn, self.micro_batch)
         state = self.remember(state, keys)
-        owner = torch.tensor(written)
+        owner = torch.tensor(turn.written)
         return TurnResult(owner, tuple(updates), state, before, after, learned, stops, moved)
 
     def place(self, record: Record, pair: Ids) -> Place:

@@ -16,7 +16,7 @@ from transformers.initialization import no_init_weights
 from ultraedit.core.metric import DenseMetric, SketchMetric
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, ModelError
-from ultraedit.methods.base import Calibration, Method
+from ultraedit.methods.base import Calibration, EncodedTurn, Method
 from ultraedit.methods.calibration import measure
 from ultraedit.methods.closed_form import ClosedForm, Listener, TurnEngine
 from ultraedit.methods.presets import PRESETS
@@ -222,7 +222,8 @@ def _late_turn(
     pairs = [  # each begins otherwise: nothing of a raw prompt is shared
         ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn_size)
     ]
-    engine.run(pairs, range(turn_size), [workload.answer_tokens] * turn_size, state)
+    lengths = [workload.answer_tokens] * turn_size
+    engine.run(EncodedTurn(pairs, range(turn_size), lengths), state)
 
 
 def _full(metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:
