@@ -57,6 +57,8 @@ class Calibration:
     """Root mean square row norm of the map's outputs on ordinary text; 1 where the method does not ask."""
     metrics: Metrics
     """The metric of ordinary text; empty where the method keeps the identity."""
+    key_sizes: tuple[float, ...] = ()
+    """Mean square entry of the map's keys on the model's own answers; empty where the method does not ask."""
 
 
 @dataclass(frozen=True)

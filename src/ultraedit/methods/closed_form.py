@@ -79,6 +79,12 @@ class ClosedForm(Method):
         """Of each prompt, how many of its own tokens are edited with the answer's."""
         return 0
 
+    @property
+    def asked_lead(self) -> float:
+        """Answer tokens are pushed until they lead the most likely other token by this (nats); 0: until all of an
+        edit's are LEARNED."""
+        return 0.0
+
     def check(self) -> None:
         arguments.whole(self.steps, "steps", 1)
         if not self.step > 0 or not self.ridge > 0:
@@ -134,6 +140,10 @@ class ClosedFormState(State):
     @property
     @abstractmethod
     def ridge(self) -> float: ...
+
+    @property
+    def relative_ridge(self) -> bool:
+        return False
 
     @abstractmethod
     def observe(self, rows: Sequence[Rows]) -> ClosedFormState: ...
@@ -252,6 +262,8 @@ class _LiveTurn:
         self.first: list[Trace] = []
         """What the first step traced, before anything was written."""
         self._traces: list[Trace] = []
+        self._wanted: list[Tensor] = []
+        """Per batch, the lead asked of each of its answer tokens, where the method asks for one."""
 
     def phase(self, name: str) -> AbstractContextManager[object]:
         return self.engine.listener.phase(name)
@@ -270,6 +282,7 @@ class _LiveTurn:
             if self.method.edited_prompt_tokens:
                 traces = keep_leading(self.cache, traces, self.method.edited_prompt_tokens)
             self.first = traces
+            self._wanted = [t.wanted for t in traces if t.wanted is not None]
         self._traces = traces
         return traces
 
@@ -303,13 +316,21 @@ class _LiveTurn:
             prefix = self.cache.prefix(index)
             made("trunk cache", *(x for states in prefix.values() for x in states))
         made("trunk cache", trunk)
-        found = trace(self.stack, self.weights, batch, trunk, self.method.loss, prefix)
+        lead: float | Tensor = self.method.asked_lead
+        if self._wanted:
+            lead = self._wanted[index]
+            if rows is not None:
+                lead = lead[torch.isin(self.cache.whole[index].answers[0], rows)]
+        found = trace(self.stack, self.weights, batch, trunk, self.method.loss, prefix, lead)
         made("keys and gradients", *found.keys, *found.grads)
         if rows is None:
             return found
         whole = self.cache.whole[index]
         spread = self._nothing(whole)
-        spread.log_probs[torch.isin(whole.answers[0], rows)] = found.log_probs
+        answers = torch.isin(whole.answers[0], rows)
+        spread.log_probs[answers] = found.log_probs
+        if found.short is not None and spread.short is not None:
+            spread.short[answers] = found.short
         here = torch.isin(whole.edited[0], rows)
         for grads, some in zip(spread.grads, found.grads, strict=True):
             grads[here] = some
@@ -325,6 +346,7 @@ class _LiveTurn:
             grads=tuple(blank.new_zeros(len(row), w.projection.d_out) for w in self.weights),
             log_probs=blank,
             hits=blank == 0,
+            short=blank > 0,
         )
 
     def _leave_out_learned(self) -> None:
@@ -335,8 +357,11 @@ class _LiveTurn:
         for index, t in enumerate(self._traces):
             row, rows = self.cache.whole[index].answers[0], self.cache.rows[index]
             least = t.log_probs.new_zeros(len(self.cache.whole[index].lengths))
-            least.scatter_reduce_(0, row, t.log_probs, "amin")
-            learned = least >= math.log(LEARNED)
+            if self.method.asked_lead and t.short is not None:
+                learned = least.index_add(0, row, t.short.float()) == 0
+            else:
+                least.scatter_reduce_(0, row, t.log_probs, "amin")
+                learned = least >= math.log(LEARNED)
             done = learned if rows is None else learned[rows]
             if done.any():
                 self.cache.leave_out(index, done)

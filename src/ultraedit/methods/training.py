@@ -40,7 +40,7 @@ def token_losses(
     """Cross-entropy of each answer token, in fp32 and with gradient."""
     rows, columns = batch.answers[0][places], batch.answers[1][places]
     hidden = stack.top(batch, trunk)[rows, columns]
-    log_probs, _, slope = score_answers(stack, hidden.detach(), batch.labels[rows, columns], 1.0)
+    log_probs, _, slope, _ = score_answers(stack, hidden.detach(), batch.labels[rows, columns], 1.0)
     assert slope is not None
     return _Known.apply(hidden, -log_probs, slope)  # type: ignore[no-any-return]
 
