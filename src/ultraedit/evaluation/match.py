@@ -37,16 +37,20 @@ def exact(generated: str, answer: str) -> bool:
 def contains(generated: str, answer: str) -> bool:
     """The normalised answer stands in the normalised text as whole words (`us` is not in
     `museum`)."""
-    text, wanted = normalise(generated), normalise(answer)
+    return holds(normalise(generated), normalise(answer))
+
+
+def holds(text: str, wanted: str) -> bool:
+    """`contains` of texts that are normalised already."""
     if _NO_SPACES.search(wanted):
         return wanted in text
     return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", text) is not None
 
 
-def repetition(ids: Sequence[int]) -> float:
-    """Share of token trigrams that occurred before in the same text: 0 for no repeats, near 1 for
-    a loop."""
-    grams = [tuple(ids[i : i + 3]) for i in range(len(ids) - 2)]
+def repetition(ids: Sequence[int], size: int = 3) -> float:
+    """Share of runs of `size` tokens that occurred before in the same text: 0 for no repeats, near
+    1 for a loop."""
+    grams = [tuple(ids[i : i + size]) for i in range(len(ids) - size + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 

@@ -75,6 +75,11 @@ class ClosedForm(Method):
         return None
 
     @property
+    def asked_own_weight(self) -> float:
+        """Weight of the model's own answers in the metric; 0: they are not made."""
+        return 0.0
+
+    @property
     def edited_prompt_tokens(self) -> int:
         """Of each prompt, how many of its own tokens are edited with the answer's."""
         return 0
@@ -119,7 +124,7 @@ class ClosedForm(Method):
         self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
     ) -> TurnEngine:
         if calibration is None:
-            calibration = calibrate(live.stack, live.weights, live.tokenizer, text, self)
+            calibration = calibrate(live, text, self)
         return TurnEngine(
             live.stack,
             live.weights,

@@ -58,7 +58,13 @@ class UltraEdit(ClosedForm):
 
     @property
     def metric_weight(self) -> float | None:
-        return self.text_weight if self.text_weight > 0 or self.history else None
+        if self.text_weight > 0 or self.own_weight > 0 or self.history:
+            return self.text_weight
+        return None
+
+    @property
+    def asked_own_weight(self) -> float:
+        return self.own_weight
 
     @property
     def asked_lead(self) -> float:

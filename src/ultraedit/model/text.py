@@ -8,6 +8,7 @@ it has behind its prompt in one text, wherever that text begins with the prompt'
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -64,6 +65,29 @@ class PromptEncoder:
         if joined[: len(ids)] == ids:
             return ids, joined[len(ids) :]
         return ids, self._apart(answer)
+
+    def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Token ids of a conversation up to where the assistant's next answer begins.
+
+        Args:
+            messages: `role` ("system", "user" or "assistant") and `content` of each, the user's last.
+
+        Returns:
+            The ids of the rendered chat template; for one user message those of `prompt`.
+
+        Raises:
+            ConfigError: where this encoder's form is raw, which has no roles.
+            DataError: where the chat template refuses these messages (some know no system message).
+        """
+        if self.form == "raw":
+            raise ConfigError("a conversation needs the chat form; this encoder's form is raw.")
+        try:
+            return self._ids(self._render_all([dict(m) for m in messages], answers=True))
+        except Exception as error:  # a template is a program of somebody else's
+            roles = ", ".join(str(m.get("role")) for m in messages)
+            raise DataError(
+                f"the chat template of this tokenizer refuses a conversation of {roles} ({_reason(error)})."
+            ) from error
 
     @property
     def end_token(self) -> int:
@@ -153,16 +177,20 @@ class PromptEncoder:
 
     def _render(self, prompt: str, answer: str | None = None) -> str:
         messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
-        if self._system:
-            messages.insert(0, {"role": "system", "content": ""})
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
+        return self._render_all(messages, answers=answer is None)
+
+    def _render_all(self, messages: list[dict[str, Any]], answers: bool) -> str:
+        """The template's text of some messages; `answers`: ready for the assistant's next."""
+        if self._system and messages[0]["role"] != "system":
+            messages.insert(0, {"role": "system", "content": ""})
         if self._parts:
             for message in messages:
                 message["content"] = [{"type": "text", "text": message["content"]}]
         return str(
             self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=answer is None, tokenize=False
+                messages, add_generation_prompt=answers, tokenize=False
             )
         )
 

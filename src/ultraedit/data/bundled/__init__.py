@@ -20,6 +20,16 @@ def facts_path() -> Path:
     return Path(str(files("ultraedit.data.bundled") / "facts.jsonl"))
 
 
+def requests_path() -> Path:
+    """The path of the bundled chat requests, one JSON object a line.
+
+    Each has `id`, `kind`, `split`, `messages`, `answers` and `checks` (see `README.md`).  Rows of
+    the split `score` only compare an edited model with the unedited one: nothing may be fitted to
+    them.  Rows of the split `anchor` are about other things, and an editor may use them.
+    """
+    return Path(str(files("ultraedit.data.bundled") / "requests.jsonl"))
+
+
 def drift_text() -> str:
     """Ordinary English prose (64 articles, 20,681 SmolLM2 tokens) on which drift is measured.
 
