@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ultraedit import arguments
 from ultraedit.defaults import MICRO_BATCH
@@ -62,14 +62,18 @@ class EditSettings:
 
     Args:
         preset: Name of a preset, or a `Method`, whose settings the fields from `step` to `end_token` change.
-        modules: "auto", "paper", or names and globs of linear maps.
+        modules: "auto", "upper", "paper", or names and globs of linear maps.
         form: Form in which prompts are put: "raw" text, the "chat" template, or "auto" (chat where there is one).
         step: Step size, as a share of a typical output of the edited map.
         steps: Solves of a turn.
         ridge: Damping of the solve.
         text_weight: Weight of ordinary text in the metric, so that edits leave it alone.
         horizon: Edited tokens after which earlier edits are protected 1/e as much; 0: they never fade.
-        end_token: Whether the end of the answer is edited with it.
+        end_token: Whether the end of a bare answer is edited with it.
+        voice: "bare" writes the target alone, "own" a sentence in the model's own words that holds it, "auto" own words
+            where prompts are put through a chat template.
+        lead: How far (nats) an answer's tokens must lead the likeliest other token before they are left alone.
+        own_weight: Weight of the model's own answers in the metric, so that edits leave them alone.
         micro_batch: Prompts run at once, at most.
         text: Ordinary text that is measured before the first edit, or the `Path` of a file that holds it; None takes
             the bundled text.
@@ -86,7 +90,7 @@ class EditSettings:
         None,
         _modules,
         list[str],
-        "auto, paper, or a name or glob of linear maps; may be repeated.",
+        "auto, upper, paper, or a name or glob of linear maps; may be repeated.",
     )
     form: FormChoice = _setting(
         "auto",
@@ -113,7 +117,26 @@ class EditSettings:
         "0: never.",
     )
     end_token: bool | None = _setting(
-        None, _unless_none(arguments.flag), bool, "Edit the end of the answer with it."
+        None, _unless_none(arguments.flag), bool, "Edit the end of a bare answer with it."
+    )
+    voice: Literal["auto", "own", "bare"] | None = _setting(
+        None,
+        _unless_none(arguments.word),
+        Literal["auto", "own", "bare"],
+        "Write the target alone (bare), or a sentence in the model's own words that holds it (own); auto is own words "
+        "in a chat.",
+    )
+    lead: float | None = _setting(
+        None,
+        _unless_none(arguments.number),
+        float,
+        "How far (nats) a token must lead the likeliest other one before it is left alone.",
+    )
+    own_weight: float | None = _setting(
+        None,
+        _unless_none(arguments.number),
+        float,
+        "Weight of the model's own answers in the metric, so that edits leave them alone.",
     )
     micro_batch: int = _setting(
         MICRO_BATCH,
@@ -169,7 +192,17 @@ class EditSettings:
         }
 
 
-OF_THE_METHOD = ("step", "steps", "ridge", "text_weight", "horizon", "end_token")
+OF_THE_METHOD = (
+    "step",
+    "steps",
+    "ridge",
+    "text_weight",
+    "horizon",
+    "end_token",
+    "voice",
+    "lead",
+    "own_weight",
+)
 """Settings that change the preset's own."""
 
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,12 +22,15 @@ from ultraedit.core.solve import Update
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import Structure
+from ultraedit.model.form import PromptForm
 from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.weights import EditedWeight
 
 Ids: TypeAlias = tuple[list[int], list[int]]
 """Token ids of a prompt and of what should follow it."""
+Voice: TypeAlias = Literal["own", "bare"]
+"""Of answers: in the model's own words, or the target alone."""
 Metrics: TypeAlias = tuple[DenseMetric | SketchMetric, ...]
 Shapes: TypeAlias = tuple[tuple[int, int], ...]
 """(d_in, d_out) of each edited map, in the order they run."""
@@ -167,7 +170,10 @@ class Method(ABC):
     end_token: bool = True
     """Edit the answer together with the token that ends it, so that generation says the answer and stops."""
     modules: str = "auto"
-    """Which maps to edit where none are named: "auto" or "paper"."""
+    """Which maps to edit where none are named: "auto", "upper" or "paper"."""
+    voice: str = "bare"
+    """What is written as the answer: "bare", the target alone; "own", a sentence in the model's own words that holds
+    it; "auto", own words where prompts are put through a chat template."""
 
     extra: ClassVar[str | None] = None
     """The extra of pyproject.toml that it needs."""
@@ -177,6 +183,13 @@ class Method(ABC):
     @property
     @abstractmethod
     def needs(self) -> Needs: ...
+
+    def voice_in(self, form: PromptForm) -> Voice:
+        """The voice where prompts have this form.  Raises ConfigError for an unknown voice."""
+        if self.voice not in ("auto", "own", "bare"):
+            raise ConfigError(f'voice is "{self.voice}"; it is "auto", "own" or "bare".')
+        own = self.voice == "own" or (self.voice == "auto" and form == "chat")
+        return "own" if own else "bare"
 
     @abstractmethod
     def check(self) -> None:

@@ -151,7 +151,9 @@ class UltraEditState(ClosedFormState):
 
     def observe(self, rows: Sequence[Rows]) -> UltraEditState:
         grads = [grads_of(rows, i) for i in range(len(self.moments))]
-        if self.method.lead:  # tokens that were not pushed have no gradient, and say nothing of its size
+        if (
+            self.method.lead
+        ):  # tokens that were not pushed have no gradient, and say nothing of its size
             grads = [g[g.any(1)] for g in grads]
         moments = tuple(m.absorb(g) for m, g in zip(self.moments, grads, strict=True))
         return replace(self, moments=moments)
@@ -236,10 +238,21 @@ def load_metrics(tensors: Mapping[str, Tensor], count: int) -> Metrics:
     return tuple(metrics)
 
 
-_DEFAULT = UltraEdit("default", step=0.15, steps=6, text_weight=1000.0, history=True, whiten=True)
+_BARE = UltraEdit("thorough", step=0.15, steps=6, text_weight=1000.0, history=True, whiten=True)
 
 PRESETS = {
-    "default": _DEFAULT,
-    "thorough": replace(_DEFAULT, name="thorough", prompt_tokens=4),
-    "fast": replace(_DEFAULT, name="fast", step=0.35, steps=1),
+    "default": UltraEdit(
+        "default",
+        modules="upper",
+        voice="auto",
+        step=0.3,
+        steps=12,
+        ridge=4.0,
+        lead=1.5,
+        own_weight=100.0,
+        history=True,
+        whiten=True,
+    ),
+    "thorough": replace(_BARE, prompt_tokens=4),
+    "fast": replace(_BARE, name="fast", step=0.35, steps=1),
 }

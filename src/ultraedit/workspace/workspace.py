@@ -260,7 +260,8 @@ class Workspace:
         """
         self.store.require_writer()
         number = self.store.journal.edits + 1
-        record = one_record(prompt, target, rephrases, edit_id or f"edit-{number}")
+        given = one_record(prompt, target, rephrases, edit_id or f"edit-{number}")
+        (record,) = self.editor.in_own_words([given], with_rephrases=True)
         return self.editor.with_answers(
             record, lambda: self.edit_turn([record], with_rephrases=True)
         )
@@ -277,7 +278,7 @@ class Workspace:
         Raises DataError and NumericalError as `Editor.edit_turn`, WorkspaceError where the disk refuses.
         """
         self.store.require_writer()
-        records = check_records(records)
+        records = self.editor.in_own_words(check_records(records), with_rephrases)
         editor, parent = self.editor, self.head
         if self._monitor is None:
             self._monitor = Monitor(editor, self.store.config.health, self.store.config.seed)
@@ -345,6 +346,7 @@ class Workspace:
                 prompt=receipt.prompt,
                 target=receipt.target,
                 rephrases=record.rephrases if with_rephrases else (),
+                sentences=record.sentences,
                 line=receipt.line,
                 probability_before=receipt.probability_before,
                 probability_after=receipt.probability_after,
