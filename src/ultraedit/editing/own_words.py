@@ -1,14 +1,15 @@
 """Answers in the model's own words.
 
-Asked "What is the capital of Tarvania?", a chat model begins "The capital of Tarvania is".  An edit that teaches the bare
-answer "Lirosk" is written where all answers begin, and all answers hear it.  Here the unedited model speaks, and says
-the target where it would say it if it knew: the edit is written behind "The capital of Tarvania is", which names the
-subject, and every other token is the model's own already.
+Asked "What is the capital of Tarvania?", a chat model begins "The capital of Tarvania is".  An edit that teaches the
+bare answer "Lirosk" is written where all answers begin, and all answers hear it.  Here the unedited model speaks, and
+says the target where it would say it if it knew: the edit is written behind "The capital of Tarvania is", which names
+the subject, and every other token is the model's own already.
 
-How the place is found: the model's own answer is read once more with the fact in the prompt, and the target is put
-where it is then most likely.  Where it never is, the answer that the model gives with the fact in its prompt is taken, if
-its first sentence holds the target; else the bare target stays.  Words are made once and kept with the edit.  Source of
-the idea: MixSD (arXiv 2605.16865), which mixes tokens of the model with and without the fact.
+How the place is found: the model's own answer is read once more with the fact in the prompt, and the target is put where
+it is then most likely, if it is likely at all.  Where it is not, the answer that the model gives with the fact in its
+prompt is taken, if its first sentence holds the target; else an unlikely place will do; else the bare target stays.
+Words are made once and kept with the edit.  Source of the idea: MixSD (arXiv 2605.16865), which mixes tokens of the model
+with and without the fact.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ TOKENS = 32
 
 NEAR_BEST = 0.8
 """The first place that comes this near to the likeliest one is taken: the shorter, the less is said besides."""
+
+LIKELY = 0.3
+"""From this probability on, a place in the model's own answer is better than an answer that it would not give."""
 
 LEAST_PROBABILITY = 0.02
 """Below this nowhere in the model's answer is a place for the target."""
@@ -101,14 +105,19 @@ class OwnWords:
                     best[i] = most
                     at = next(k for k, p in enumerate(probabilities) if p >= NEAR_BEST * most)
                     found[i] = self._sentence(own[i][:at], asked[i].target)
-        missing = [i for i, sentence in enumerate(found) if not sentence]
+        missing = [i for i, p in enumerate(best) if p < LIKELY]
         for told in TOLD:
             if not missing:
                 break
             prompts = [told.format(prompt=asked[i].prompt, target=asked[i].target) for i in missing]
+            left: list[int] = []
             for i, ids in zip(missing, self._answers(prompts), strict=True):
-                found[i] = _first_sentence(self._text(ids), asked[i].target)
-            missing = [i for i in missing if not found[i]]
+                sentence = _first_sentence(self._text(ids), asked[i].target)
+                if sentence:
+                    found[i] = sentence
+                else:
+                    left.append(i)
+            missing = left
         return [sentence or a.target for sentence, a in zip(found, asked, strict=True)]
 
     def _answers(self, prompts: Sequence[str]) -> list[list[int]]:

@@ -98,8 +98,8 @@ class UltraEdit(ClosedForm):
             )
         if self.lead and self.prompt_tokens:
             raise ConfigError(
-                f"lead is {self.lead} and prompt_tokens {self.prompt_tokens}; only tokens of answers have a lead, so one "
-                "of the two must be 0."
+                f"lead is {self.lead} and prompt_tokens {self.prompt_tokens}; only tokens of answers have a lead, so "
+                "one of the two must be 0."
             )
 
     def start(
