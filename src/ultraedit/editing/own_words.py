@@ -5,11 +5,11 @@ bare answer "Lirosk" is written where all answers begin, and all answers hear it
 says the target where it would say it if it knew: the edit is written behind "The capital of Tarvania is", which names
 the subject, and every other token is the model's own already.
 
-How the place is found: the model's own answer is read once more with the fact in the prompt, and the target is put where
-it is then most likely, if it is likely at all.  Where it is not, the answer that the model gives with the fact in its
-prompt is taken, if its first sentence holds the target; else an unlikely place will do; else the bare target stays.
-Words are made once and kept with the edit.  Source of the idea: MixSD (arXiv 2605.16865), which mixes tokens of the model
-with and without the fact.
+How the place is found: the model's own answer is read once more with the fact in the prompt, and the target is put
+where it is then most likely, if it is likely at all.  Where it is not, the answer that the model gives with the fact in
+its prompt is taken, if its first sentence holds the target; else an unlikely place will do; else the bare target stays.
+Words are made once and kept with the edit.  Source of the idea: MixSD (arXiv 2605.16865), which mixes tokens of the
+model with and without the fact.
 """
 
 from __future__ import annotations
