@@ -106,7 +106,7 @@ def measure(
                     m.absorb(k * (counts * each / size).sqrt()[:, None])
                     for m, k, size in zip(metrics, keys, sizes, strict=True)
                 ]
-            scales = [(method.asked_own_weight / tokens / size) ** 0.5 for size in sizes]
+            scales = [s / size**0.5 for s, size in zip(scales, sizes, strict=True)]
         squares = [0.0 for _ in weights]
         for batch in text_keys(stack, weights, windows, BATCH):
             for i, (keys, size) in enumerate(batch):

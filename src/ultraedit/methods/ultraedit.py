@@ -44,9 +44,9 @@ class UltraEdit(ClosedForm):
     """Answer tokens are pushed until they lead the most likely other token by this much (nats), and what the model says
     by itself is only held; 0: all tokens are pushed until an edit's are all probable."""
     own_weight: float = 0.0
-    """Weight in the metric of the model's own answers to everyday requests, and of ordinary text beside them, as a
-    multiple of the mean square key: the keys of what should stay as it is.  Above 0 all keys are measured in that unit
-    and the ridge is a multiple of the system's mean diagonal."""
+    """Weight in the metric of the model's own answers to everyday requests: of the keys of what should stay as it is.
+    Above 0 all keys of the metric are measured in the root mean square entry of those, `text_weight` counts in that
+    unit too, and the ridge is a multiple of the system's mean diagonal."""
     whiten: bool = False
     """Gradients times the shrunk inverse root of their running covariance (`core.whitening`), in place of each
     dimension over its own running size."""
@@ -58,9 +58,8 @@ class UltraEdit(ClosedForm):
 
     @property
     def metric_weight(self) -> float | None:
-        if self.text_weight > 0 or self.own_weight > 0 or self.history:
-            return self.text_weight
-        return None
+        wanted = self.text_weight > 0 or self.own_weight > 0 or self.history
+        return self.text_weight if wanted else None
 
     @property
     def asked_own_weight(self) -> float:
@@ -90,11 +89,6 @@ class UltraEdit(ClosedForm):
         if not self.lead >= 0 or not self.own_weight >= 0:
             raise ConfigError(
                 f"lead is {self.lead} and own_weight {self.own_weight}; both must be 0 or more."
-            )
-        if self.own_weight and self.text_weight:
-            raise ConfigError(
-                f"own_weight {self.own_weight} measures ordinary text too; leave text_weight "
-                f"({self.text_weight}) at 0 with it."
             )
         if self.lead and self.prompt_tokens:
             raise ConfigError(
@@ -249,6 +243,7 @@ PRESETS = {
         steps=12,
         ridge=4.0,
         lead=1.5,
+        text_weight=100.0,
         own_weight=100.0,
         history=True,
         whiten=True,
