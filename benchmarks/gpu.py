@@ -25,6 +25,7 @@ from ultraedit.methods.calibration import measure
 from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import method
 from ultraedit.model.find import find_structure
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import edited_weights
@@ -97,7 +98,9 @@ def turns(model: Any, preset: str) -> dict[str, float]:
     weights = edited_weights(model, projections)
     stack = Stack(model, structure, min(p.block for p in projections))
     calibration = measure(stack, weights, [draw(128) for _ in range(WORK.text_tokens // 128)], how)
-    engine = TurnEngine(stack, weights, calibration, how, micro_batch=WORK.micro_batch)
+    engine = TurnEngine(
+        LocalRunner(stack, weights), weights, calibration, how, micro_batch=WORK.micro_batch
+    )
     statistics = engine.start()
     prompt = WORK.tokens_per_edit - WORK.answer_tokens + 1
     seconds = []

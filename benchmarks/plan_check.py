@@ -93,6 +93,7 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     from ultraedit.methods.presets import method
     from ultraedit.model.find import find_structure
     from ultraedit.model.load import DTYPES, resolve
+    from ultraedit.model.runner.local import LocalRunner
     from ultraedit.model.select import select_projections
     from ultraedit.model.stack import Stack
     from ultraedit.model.weights import edited_weights
@@ -126,7 +127,9 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     weights = edited_weights(live, projections)
     stack = Stack(live, structure, min(p.block for p in projections))
     calibration = measure(stack, weights, [draw(128) for _ in range(work.text_tokens // 128)], how)
-    engine = TurnEngine(stack, weights, calibration, how, micro_batch=work.micro_batch)
+    engine = TurnEngine(
+        LocalRunner(stack, weights), weights, calibration, how, micro_batch=work.micro_batch
+    )
     prompt = work.tokens_per_edit - work.answer_tokens + 1
     turn = work.turn_size
     statistics = engine.start()

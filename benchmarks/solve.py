@@ -30,6 +30,7 @@ from ultraedit.methods.calibration import measure
 from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import PRESETS, method
 from ultraedit.model.find import Projection, find_structure
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight, edited_weights
@@ -118,7 +119,7 @@ def turn_share(
         return torch.randint(3, config.vocab_size, (count,), generator=draw).tolist()
 
     calibration = measure(stack, weights, [ids(64)], how)
-    engine = TurnEngine(stack, weights, calibration, how)
+    engine = TurnEngine(LocalRunner(stack, weights), weights, calibration, how)
     spent: dict[str, float] = {"solve": 0.0, "write": 0.0}
     engine._solvers = timed(engine._solvers, spent, "solve")  # type: ignore[method-assign]
     engine._refine = timed(engine._refine, spent, "solve")  # type: ignore[method-assign]

@@ -22,7 +22,8 @@ from ultraedit.data import read_records
 from ultraedit.editing.assemble import assemble, encode_record
 from ultraedit.editing.editor import Editor
 from ultraedit.methods.presets import method
-from ultraedit.model.trace import TrunkCache, trace
+from ultraedit.model.runner.trunk_cache import TrunkCache
+from ultraedit.model.trace import trace
 from ultraedit.settings import EditSettings
 
 SIZES = (10, 25, 50, 100)
@@ -67,7 +68,7 @@ def main() -> None:
         for index, batch in enumerate(cache.batches):
             trace(editor.stack, editor.weights, batch, cache.get(index), None)
 
-    cache = TrunkCache(editor.stack, editor.engine.batches(work.pairs), 2**30)
+    cache = TrunkCache(editor.runner, editor.engine.batches(work.pairs), 2**30)
     one_thread = torch.get_num_threads() == 1
     clock = time.thread_time if one_thread else time.perf_counter
     runs: dict[str, Callable[[], None]] = {

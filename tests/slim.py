@@ -161,6 +161,8 @@ if __name__ == "__main__":
     bundled.anchor_text = lambda: tiny.TEXT  # in place of 12,800 tokens
     demo.DRIFT_CHARACTERS = 1000
     place = Path(sys.argv[1])
+    requests = tiny.few_requests(place)
+    bundled.requests_path = lambda: requests
     found = {"python": in_python(place), "library": in_library(place), "shell": in_shell(place)}
     found["imported"] = sorted(HIDDEN & {name.partition(".")[0] for name in sys.modules})
     print(json.dumps(found))

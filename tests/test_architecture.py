@@ -31,10 +31,22 @@ ALLOWED: dict[str, set[str]] = {
     "workspace": {"core", "io", "data", "model", "methods", "editing"},
     "export": {"core", "io", "data", "model", "methods", "editing", "evaluation"},
     "bench": {"core", "io", "data", "model", "methods", "editing", "evaluation"},
+    "serving": {"core", "io", "data", "model", "methods", "editing", "workspace"},
     "planning": {"core", "io", "model", "methods", "editing"},
 }
 CORE_LIBRARIES = {"torch", "jaxtyping"}
-HEAVY = {"torch", "transformers", "pyarrow", "datasets", "duckdb", "matplotlib", "lm_eval", "peft"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "pyarrow",
+    "datasets",
+    "duckdb",
+    "matplotlib",
+    "lm_eval",
+    "peft",
+    "fastapi",
+    "uvicorn",
+}
 BUILDER_IMPORTS = {"ultraedit.errors", "ultraedit.io", "ultraedit.quiet"}
 BUILDER_FRONT = "cli/build.py"
 """The only file of the editor that imports the builder, and only inside a function."""

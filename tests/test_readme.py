@@ -45,6 +45,8 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.setattr("ultraedit.model.smollm2.smollm2_folder", lambda: model)
     monkeypatch.setattr("ultraedit.data.bundled.anchor_text", lambda: tiny.TEXT)
+    requests = tiny.few_requests(tmp_path)
+    monkeypatch.setattr("ultraedit.data.bundled.requests_path", lambda: requests)
     monkeypatch.setattr("ultraedit.cli.demo.DRIFT_CHARACTERS", 1000)
     monkeypatch.chdir(tmp_path)
     return tmp_path

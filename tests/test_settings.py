@@ -11,6 +11,7 @@ import pytest
 
 import tiny
 from ultraedit.bench import bench as benchmark
+from ultraedit.bench import evaluate, pair
 from ultraedit.bench.config import Config
 from ultraedit.cli.app import main
 from ultraedit.editing.editor import Editor
@@ -112,8 +113,13 @@ def _with_other(name: str) -> EditSettings:
 
 def _arrived(editor: Editor, settings: EditSettings, name: str) -> None:
     """The one at its other value is what the editor works with."""
-    assert editor.method == settings.method()
     assert editor.engine.micro_batch == settings.micro_batch
+    expected = {"preset": ("name", "fast"), "micro_batch": ("name", "default")}
+    if name not in ("modules", "form", "text"):
+        field, value = expected.get(name, (name, OTHER[name]))
+        assert getattr(editor.method, field) == value
+    if name == "micro_batch":
+        assert settings.micro_batch == OTHER[name]
     if name == "form":
         assert editor.form == "chat"
     if name == "modules":
@@ -176,6 +182,27 @@ def test_settings_of_another_kind_are_quoted(base: Path, tmp_path: Path) -> None
 def test_a_benchmark_names_its_presets_a_row_each() -> None:
     with pytest.raises(ConfigError, match="settings names the preset 'fast'"):
         Config("model", "data", settings=EditSettings("fast"))
+
+
+@pytest.mark.parametrize("verb", ["bench", "eval"])
+def test_question_marks_reach_the_protocol(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: str
+) -> None:
+    seen: list[bool] = []
+
+    def stop(config: Any, *_: object, **__: object) -> None:
+        seen.append(config.scoring.protocol("raw", 64, 0).question_marks)
+        raise ArrivedError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(benchmark, "run_bench", stop)
+    monkeypatch.setattr(evaluate, "run_eval", stop)
+    monkeypatch.setattr(pair, "base_of", lambda model, base: "base")
+    words = [verb, "nowhere", "--data", "facts.jsonl", "--out", "out"]
+    for more in ([], ["--question-marks"]):
+        with pytest.raises(SystemExit):
+            main([*words, *more])
+    assert seen == [False, True]
 
 
 def test_one_module_in_a_list_is_that_one() -> None:

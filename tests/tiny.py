@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,6 +49,33 @@ FACTS = [
 """13 facts: two micro-batches of the published size, the second one partial."""
 
 FEW = FACTS[:4]
+
+
+def few_requests(folder: Path) -> Path:
+    """A file in place of the bundled chat requests: one of each kind to score, and two anchors."""
+    asked: list[tuple[str, str, list[tuple[str, str]], list[str], list[dict[str, Any]]]] = [
+        ("fact", "score", [("user", "Is ice hot?")], ["no"], []),
+        ("everyday", "score", [("user", "Say hello.")], [], []),
+        ("system", "score", [("system", "Be brief."), ("user", "Who?")], [], []),
+        ("turns", "score", [("user", "Hi"), ("assistant", "Hi!"), ("user", "Why?")], [], []),
+        ("instruction", "score", [("user", "One word.")], [], [{"check": "words", "least": 1}]),
+        ("fact", "anchor", [("user", "Is fire hot?")], ["yes"], []),
+        ("everyday", "anchor", [("user", "Say good night.")], [], []),
+    ]
+    rows = [
+        {
+            "id": f"{split}-{kind}",
+            "kind": kind,
+            "split": split,
+            "messages": [{"role": role, "content": text} for role, text in messages],
+            "answers": answers,
+            "checks": checks,
+        }
+        for kind, split, messages, answers, checks in asked
+    ]
+    path = folder / "few-requests.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def tokenizer(chat: bool = False, bos: bool = True) -> PreTrainedTokenizerFast:
@@ -149,30 +178,27 @@ def _gemma3_nested() -> hf.Gemma3Config:
     )
 
 
+GPT = {
+    "vocab_size": VOCAB,
+    "n_embd": 32,
+    "n_layer": 4,
+    "n_head": 4,
+    "n_positions": CONTEXT,
+    "initializer_range": 0.1,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+"""Sizes as the GPT-2 family names them."""
+
+
 def _gpt2() -> hf.GPT2Config:
-    return hf.GPT2Config(
-        vocab_size=VOCAB,
-        n_embd=32,
-        n_layer=4,
-        n_head=4,
-        n_positions=CONTEXT,
-        initializer_range=0.1,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
+    return hf.GPT2Config(**GPT)
 
 
 def _gptj() -> hf.GPTJConfig:
     return hf.GPTJConfig(
-        vocab_size=VOCAB,
-        n_embd=32,
-        n_layer=4,
-        n_head=4,
-        n_positions=CONTEXT,
+        **GPT,
         rotary_dim=4,
-        initializer_range=0.1,
-        bos_token_id=1,
-        eos_token_id=2,
         tie_word_embeddings=False,
     )
 

@@ -57,10 +57,9 @@ def logits(model: Any) -> torch.Tensor:
         return model.eval()(input_ids=IDS).logits
 
 
-def edited(model: Any, **settings: Any) -> Editor:
-    editor = Editor(
-        model, tiny.tokenizer(), EditSettings(**{"text": tiny.TEXT, "step": 0.5} | settings)
-    )
+def edited(model: Any, base: str | None = None, **settings: Any) -> Editor:
+    own = EditSettings(text=tiny.TEXT, step=0.5, **settings)
+    editor = Editor(model, tiny.tokenizer(), own, base=base)
     editor.edit("The mayor of Tasp is", "Ida")
     return editor
 

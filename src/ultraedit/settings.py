@@ -4,7 +4,7 @@
 `init` and `bench` make their options of its fields, whose names are the keys of a `--config` file too.  A new setting
 is a new field here.  Imports no heavy library, so that the command line can read it.
 """
-# ruff: noqa: RUF009 - `_setting` makes a field
+# ruff: noqa: RUF009 - `declared` makes a field
 
 from __future__ import annotations
 
@@ -21,16 +21,25 @@ from ultraedit.model.form import FormChoice
 if TYPE_CHECKING:
     from ultraedit.methods.base import Method
 
+OWN = "  [default: the preset's]"
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "fastest"]
 Check = Callable[[object, str], Any]
 """Takes a value and the setting's name; returns the value as it is kept, or raises ConfigError."""
 
 
-def _setting(default: Any, check: Check, option: Any, text: str, **limits: float) -> Any:
-    """A field; `option` is the type of its value on the command line, `limits` bound it there."""
+def declared(default: Any, check: Check, option: Any, text: str, **limits: float) -> Any:
+    """A field of settings: its check, and the help, type and limits of its option on the command line."""
     return field(
         default=default,
         metadata={"check": check, "option": option, "help": text, "limits": limits},
     )
+
+
+def keep_checked(settings: Any) -> None:
+    """Check every declared field of frozen settings, and keep what the check makes of it."""
+    for f in fields(settings):
+        kept = f.metadata["check"](getattr(settings, f.name), f.name)
+        object.__setattr__(settings, f.name, kept)
 
 
 def _unless_none(check: Check) -> Check:
@@ -72,8 +81,6 @@ class EditSettings:
         end_token: Whether the end of a bare answer is edited with it.
         voice: "bare" writes the target alone, "own" a sentence in the model's own words that holds it, "auto" own words
             where prompts are put through a chat template.
-        lead: How far (nats) an answer's tokens must lead the likeliest other token before they are left alone.
-        own_weight: Weight of the model's own answers in the metric, so that edits leave them alone.
         micro_batch: Prompts run at once, at most.
         text: Ordinary text that is measured before the first edit, or the `Path` of a file that holds it; None takes
             the bundled text.
@@ -83,69 +90,57 @@ class EditSettings:
         DataError: `text` cannot be encoded.
     """
 
-    preset: str | Method = _setting(
+    preset: str | Method = declared(
         "default", _preset, str, "default, thorough, fast, paper or stableedit."
     )
-    modules: str | Sequence[str] | None = _setting(
+    modules: str | Sequence[str] | None = declared(
         None,
         _modules,
         list[str],
-        "auto, upper, paper, or a name or glob of linear maps; may be repeated.",
+        "auto, upper, paper, or a name or glob of linear maps; may be repeated." + OWN,
     )
-    form: FormChoice = _setting(
+    form: FormChoice = declared(
         "auto",
         arguments.word,
         FormChoice,
         "Put prompts as raw text or through the chat template; auto is chat where there is one.",
     )
-    step: float | None = _setting(None, _unless_none(arguments.number), float, "Step size.")
-    steps: int | None = _setting(None, _unless_none(arguments.whole), int, "Solves a turn.")
-    ridge: float | None = _setting(
-        None, _unless_none(arguments.number), float, "Damping of the solve."
+    step: float | None = declared(None, _unless_none(arguments.number), float, "Step size." + OWN)
+    steps: int | None = declared(None, _unless_none(arguments.whole), int, "Solves a turn." + OWN)
+    ridge: float | None = declared(
+        None, _unless_none(arguments.number), float, "Damping of the solve." + OWN
     )
-    text_weight: float | None = _setting(
+    text_weight: float | None = declared(
         None,
         _unless_none(arguments.number),
         float,
-        "Weight of ordinary text in the metric, so that edits leave it alone.",
+        "Weight of ordinary text in the metric, so that edits leave it alone." + OWN,
     )
-    horizon: float | None = _setting(
+    horizon: float | None = declared(
         None,
         _unless_none(arguments.number),
         float,
         "Edited tokens after which earlier edits are protected 1/e as much, so that there stays room for new ones; "
-        "0: never.",
+        "0: never." + OWN,
     )
-    end_token: bool | None = _setting(
-        None, _unless_none(arguments.flag), bool, "Edit the end of a bare answer with it."
+    end_token: bool | None = declared(
+        None, _unless_none(arguments.flag), bool, "Edit the end of a bare answer with it." + OWN
     )
-    voice: Literal["auto", "own", "bare"] | None = _setting(
+    voice: Literal["auto", "own", "bare"] | None = declared(
         None,
         _unless_none(arguments.word),
         Literal["auto", "own", "bare"],
         "Write the target alone (bare), or a sentence in the model's own words that holds it (own); auto is own words "
-        "in a chat.",
+        "in a chat." + OWN,
     )
-    lead: float | None = _setting(
-        None,
-        _unless_none(arguments.number),
-        float,
-        "How far (nats) a token must lead the likeliest other one before it is left alone.",
-    )
-    own_weight: float | None = _setting(
-        None,
-        _unless_none(arguments.number),
-        float,
-        "Weight of the model's own answers in the metric, so that edits leave them alone.",
-    )
-    micro_batch: int = _setting(
+    micro_batch: int = declared(
         MICRO_BATCH,
         lambda value, name: arguments.whole(value, name, 1),
         int,
         "Prompts run at once.",
         min=1,
     )
-    text: str | Path | None = _setting(
+    text: str | Path | None = declared(
         None,
         _unless_none(_text),
         Path,
@@ -153,9 +148,7 @@ class EditSettings:
     )
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            kept = f.metadata["check"](getattr(self, f.name), f.name)
-            object.__setattr__(self, f.name, kept)
+        keep_checked(self)
 
     def method(self) -> Method:
         """The preset with what these settings change in it.
@@ -192,17 +185,37 @@ class EditSettings:
         }
 
 
-OF_THE_METHOD = (
-    "step",
-    "steps",
-    "ridge",
-    "text_weight",
-    "horizon",
-    "end_token",
-    "voice",
-    "lead",
-    "own_weight",
-)
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded.
+
+    Args:
+        dtype: "auto" (the checkpoint's own), "float32", "bfloat16", "float16", or "fastest" on this machine.
+        device: Where it runs: "cpu", "cuda", "cuda:1".
+        trust_remote_code: Run the code that a checkpoint carries.
+
+    Raises:
+        ConfigError: A value is of the wrong kind.
+    """
+
+    dtype: str = declared(
+        "auto",
+        lambda value, _: arguments.dtype(value),
+        Dtype,
+        "Load weights as; auto is the checkpoint's own, fastest is measured on this machine.",
+    )
+    device: str = declared(
+        "cpu", lambda value, _: arguments.device(value), str, "Where to run: cpu, cuda, cuda:1."
+    )
+    trust_remote_code: bool = declared(
+        False, arguments.flag, bool, "Run the code a checkpoint carries."
+    )
+
+    def __post_init__(self) -> None:
+        keep_checked(self)
+
+
+OF_THE_METHOD = ("step", "steps", "ridge", "text_weight", "horizon", "end_token", "voice")
 """Settings that change the preset's own."""
 
 

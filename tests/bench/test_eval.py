@@ -5,20 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ultraedit.cli.app import main
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.evaluation.files import read_result, read_scores
 from ultraedit.settings import EditSettings
 
-from .conftest import fact
-
-
-def cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        main([str(a) for a in arguments])
-    code = exit_.value.code
-    return code if isinstance(code, int) else 0
+from .conftest import cli, fact
 
 
 @pytest.fixture(scope="module")

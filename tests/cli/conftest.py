@@ -14,9 +14,12 @@ from ultraedit.cli.app import main
 
 
 @pytest.fixture(autouse=True)
-def short_anchor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calibrate on a few lines in place of the bundled 12,800 tokens: these tests are about the command line."""
+def short_anchor(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Calibrate on a few lines in place of the bundled 12,800 tokens, ask five chat requests in place of 318: these
+    tests are about the command line."""
+    requests = models.few_requests(tmp_path_factory.mktemp("requests"))
     monkeypatch.setattr("ultraedit.data.bundled.anchor_text", lambda: models.TEXT)
+    monkeypatch.setattr("ultraedit.data.bundled.requests_path", lambda: requests)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM
 
 import tiny as models
 from ultraedit.cli import demo
-from ultraedit.cli.demo_tables import SCORES
+from ultraedit.cli.demo_tables import CHAT, SCORES
 from ultraedit.data.bundled import facts_path
 from ultraedit.data.read import read_records
+from ultraedit.evaluation.chat.protocol import AGAINST_UNEDITED
 
 from .conftest import Run
 
@@ -65,12 +66,31 @@ def test_the_result_for_machines(wide: Path, tmp_path: Path, run: Run) -> None:
     assert json.loads((out / "ultraedit.json").read_text())["edits"] == 12
 
 
+def test_the_chat_stands_beside_the_unedited_models(
+    wide: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "CHAT_REQUESTS", 4)
+    small = ("--scored", 2, "--generated", 2, "--dtype", "float32", "--turn-size", 12)
+    chat = run("demo", "--model", wide, "--out", tmp_path / "out", *small, "--json").json["chat"]
+    assert isinstance(chat, dict)
+    assert chat["requests"] == 4
+    assert set(CHAT) - {"kept", "instructions", "instructions_kept"} <= set(chat["edited"])
+    for name, figure in chat["edited"].items():
+        assert figure["low"] <= figure["value"] <= figure["high"] and figure["n"] > 0
+        compares = name in AGAINST_UNEDITED
+        assert compares or figure["protocol"] == chat["unedited"][name]["protocol"]
+    assert chat["edited"]["kl"]["value"] > 0
+    assert chat["edited"]["edits.bare"]["n"] == 2
+    assert chat["kept"] <= chat["right_before"]
+
+
 def test_the_page_for_people(wide: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "out"
     ran = run("demo", "--model", wide, "--out", out, *SMALL)
     assert ran.code == 0
     for words in ("12 edits in 3 turns", "Free answers", "Scores", "unedited", "edited", "in all"):
         assert words in ran.out
+    assert "What is left of the chat" in ran.out
     for heading in ("Loading", "Asking the unedited", "Editing 12", "Asking the edited"):
         assert heading in ran.err
 

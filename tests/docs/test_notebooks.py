@@ -23,6 +23,8 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ULTRAEDIT_MODEL", str(model))
     monkeypatch.setenv("ULTRAEDIT_EDITS", "37")
     monkeypatch.setattr("ultraedit.data.bundled.anchor_text", lambda: tiny.TEXT)
+    requests = tiny.few_requests(tmp_path)
+    monkeypatch.setattr("ultraedit.data.bundled.requests_path", lambda: requests)
     monkeypatch.setattr("ultraedit.model.dtype.fastest_dtype", lambda device: torch.float32)
     folder = tmp_path / "run"
     folder.mkdir()

@@ -13,8 +13,8 @@ from ultraedit.data.record import Record
 from ultraedit.editing.assemble import SupersededWarning
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, DataError, ModelError, NumericalError
-from ultraedit.methods import closed_form as turn_module
 from ultraedit.methods.presets import method
+from ultraedit.model.runner import local as turn_module
 from ultraedit.settings import EditSettings
 
 GOOD = [Record(*fact) for fact in tiny.FEW]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import random
 
+from ultraedit.evaluation.chat.protocol import ChatProtocol
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.protocol import Protocol
 from ultraedit.evaluation.retention import AgeBucket, Retention
 from ultraedit.evaluation.schema import (
+    Chat,
+    ChatChange,
     Checkpoint,
     DataInfo,
     Hardware,
@@ -133,6 +136,54 @@ def a_run(preset: str, strength: float, harm: float, order: int = 0) -> Run:
         ],
         alarms=["amber at 1,600 edits: canary perplexity ratio 1.4"] if harm > 0.5 else [],
     )
+
+
+CHAT = {
+    "right": 0.4,
+    "kept": 0.9,
+    "kl": 0.05,
+    "same_first_token": 0.95,
+    "instructions": 0.3,
+    "edits.bare": 0.97,
+    "edits.raw": 0.2,
+}
+
+
+def with_chat(result: Result) -> Result:
+    """The same with the chat of every run's first order measured."""
+    unedited = {name: fig(0.4, n=100) for name in ("right", "instructions", "edits.bare")}
+    runs = []
+    for run in result.runs:
+        last = run.checkpoints[-1]
+        figures = last.figures | {f"chat.{name}": fig(v, n=100) for name, v in CHAT.items()}
+        chat = Chat(
+            protocol=ChatProtocol(),
+            requests=100,
+            right_before=40,
+            right_now=38,
+            kept=36,
+            unedited=unedited,
+            by_kind={kind: {"kl": fig(0.05)} for kind in ("fact", "turns")},
+            changed=[
+                ChatChange(
+                    id="fact-009",
+                    kind="fact",
+                    request="What is the capital of <Poland>?",
+                    before="Warsaw.",
+                    after="Lirosk.",
+                    right_before=True,
+                    right_now=False,
+                    copied="Lirosk",
+                    kl=3.21,
+                )
+            ],
+            left_out={"system-001": "this template takes no system message."},
+        )
+        changed = [*run.checkpoints[:-1], last.model_copy(update={"figures": figures})]
+        runs.append(run.model_copy(update={"checkpoints": changed, "chat": chat}))
+    first = result.unedited.figures | {f"chat.{name}": f for name, f in unedited.items()}
+    start = result.unedited.model_copy(update={"figures": first})
+    return result.model_copy(update={"runs": runs, "unedited": start})
 
 
 def a_result(orders: int = 1, presets: tuple[str, ...] = ("default", "paper")) -> Result:

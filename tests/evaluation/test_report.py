@@ -10,7 +10,7 @@ import pytest
 from ultraedit.evaluation.report import limits, number, render, write_report
 from ultraedit.evaluation.schema import Checkpoint
 
-from .made import a_result, fig
+from .made import a_result, fig, with_chat
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -129,6 +129,30 @@ def test_ability_has_its_table():
     assert not any(
         "not measured" in line for line in limits(result.model_copy(update={"runs": [run]}))
     )
+
+
+def test_the_chat_has_its_section():
+    result = with_chat(a_result())
+    page = render(result)
+    parsed = Page(page)
+    assert parsed.open == []
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert parsed.names.count("svg") == 6
+    section = page[page.index("What is left of the chat</h2>") : page.index("Retention</h2>")]
+    said = " ".join(re.sub("<[^>]*>", " ", section).split())
+    assert "answers 40 rightly; 36 of these are still right, and 38 are right now" in said
+    assert "What is the capital of &lt;Poland&gt;?" in section
+    assert "copies “Lirosk”" in section
+    assert "yes → no" in section
+    assert "this template takes no system message" in section
+    assert "right kept" in page[: page.index("What these numbers do not show")]
+    assert not any("--chat" in line for line in limits(result))
+
+
+def test_without_a_chat_it_says_so():
+    result = a_result()
+    assert "What is left of the chat</h2>" not in render(result)
+    assert any("--chat measures them" in line for line in limits(result))
 
 
 def test_same_result_same_bytes(page):

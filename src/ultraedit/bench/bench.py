@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ultraedit.bench.chat import ask_unedited, make_measure
 from ultraedit.bench.config import Config
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.run import Setting, make_editor, run_once
+from ultraedit.bench.run import ChatSetting, Setting, make_editor, run_once
 from ultraedit.bench.schedule import (
     MethodSpec,
     checkpoint_times,
-    parse_tasks,
     require_extras,
 )
+from ultraedit.bench.scoring import parse_tasks
 from ultraedit.bench.store import BenchStore, TurnPoint
 from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
 from ultraedit.data.read import read_records
@@ -25,14 +27,13 @@ from ultraedit.io.digest import sha256_text
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from ultraedit.data.record import Record
     from ultraedit.editing.editor import Editor
+    from ultraedit.evaluation.chat.measure import ChatMeasure
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result, Run
-
-
-DRIFT_WINDOW = 256
-"""Tokens of a drift window, where the model's context allows."""
+    from ultraedit.model.form import PromptForm
 
 
 class Observer(Protocol):
@@ -68,7 +69,7 @@ def run_bench(
     from ultraedit.model.text import resolve_form
 
     rows = config.rows()
-    tasks = parse_tasks(config.ability)
+    tasks = parse_tasks(config.scoring.ability)
     read_records(config.data)  # refuses at once what cannot be read at all
     digest = source_digest(config.data)
     finished = check(out, config.as_dict(), digest, overwrite)
@@ -77,35 +78,30 @@ def run_bench(
     require("a benchmark", "bench")
     require_extras(rows, tasks)
     observer.stage("loading the model")
-    model, tokenizer = load(
-        config.model,
-        dtype=config.dtype,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-    )
+    model, tokenizer = load(config.model, **asdict(config.loading))
     form = resolve_form(tokenizer, config.settings.form)
     observer.stage("reading the data")
     context = context_length(model, tokenizer)
     stream = open_stream(config.data, config.edits, tokenizer, form, context)
     warm_up = warm_up_stream(config, rows, stream, tokenizer, form, context)
     times = checkpoint_times(stream.edits, config.turn_size, config.checkpoints)
-    scored = stream.scored(times, config.score, config.seed)
+    scored = stream.scored(times, config.scoring.score, config.seed)
     evaluator = _evaluator(model, tokenizer, rows, config, form)
+    measure = make_measure(
+        config.scoring.chat,
+        model,
+        tokenizer,
+        form=form,
+        generate=config.scoring.generate,
+        seed=config.seed,
+        scorer=evaluator.scorer,
+    )
     begin(out, config.as_dict(), overwrite)
     observer.stage(f"asking the unedited model about {len(scored):,} records")
     store = BenchStore(out, fingerprint(config, digest))
 
-    def measure() -> dict[str, Figure]:
-        from ultraedit.evaluation.ability import ability
-
-        return ability(
-            model,
-            tokenizer,
-            tasks,
-            limit=config.ability_limit,
-            chat=form == "chat",
-            seed=config.seed,
-        )
+    def measure_ability() -> dict[str, Figure]:
+        return config.scoring.measure_ability(model, tokenizer, form, config.seed)
 
     setting = Setting(
         stream=stream,
@@ -116,19 +112,29 @@ def run_bench(
         evaluator=evaluator,
         baseline=evaluator.baseline([record for _, record in scored], drift()),
         store=store,
-        ability=measure if tasks else None,
+        ability=measure_ability if tasks else None,
+        chat=_chat(measure, [record for _, record in scored], observer),
         warm_up=warm_up,
     )
     unedited_ability: dict[str, Figure] = {}
     if tasks:
         observer.stage("running the ability tasks on the unedited model")
-        unedited_ability = store.remembered("unedited-ability", measure)
+        unedited_ability = store.remembered("unedited-ability", measure_ability)
     runs, turns = _runs(setting, model, tokenizer, rows, config, observer, proceed)
     result = _result(config, model, stream, digest, setting, runs, unedited_ability)
     if len(runs) == len(rows) * config.orders:
         write_outputs(out, result, setting.baseline, turns)
         setting.store.clear()
     return result
+
+
+def _chat(
+    measure: ChatMeasure | None, records: list[Record], observer: Observer
+) -> ChatSetting | None:
+    """The unedited model's chat, asked before the first edit."""
+    if measure is None:
+        return None
+    return ChatSetting(measure, ask_unedited(measure, records, observer.stage), records)
 
 
 def _runs(
@@ -166,12 +172,11 @@ def _evaluator(
     tokenizer: PreTrainedTokenizerBase,
     rows: list[MethodSpec],
     config: Config,
-    form: str,
+    form: PromptForm,
 ) -> Evaluator:
     """One evaluator for all rows: its frozen trunk ends below the lowest block that any of them edits."""
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.frozen import FrozenScorer
-    from ultraedit.evaluation.protocol import FAMILIES, Protocol
     from ultraedit.model.check import check_split
     from ultraedit.model.context import context_length
     from ultraedit.model.find import find_structure
@@ -182,13 +187,7 @@ def _evaluator(
     first = min(p.block for row in rows for p in select_projections(model, structure, row.chosen))
     stack = Stack(model, structure, first)
     check_split(stack)
-    protocol = Protocol(
-        form="chat" if form == "chat" else "raw",
-        generate=FAMILIES if config.generate else (),
-        generated_records=config.generate or None,
-        drift_window=min(DRIFT_WINDOW, context_length(model)),
-        seed=config.seed,
-    )
+    protocol = config.scoring.protocol(form, context_length(model, tokenizer), config.seed)
     return Evaluator(model, tokenizer, protocol, scorer=FrozenScorer(stack))
 
 
@@ -201,6 +200,7 @@ def _result(
     runs: list[Run],
     unedited_ability: dict[str, Figure],
 ) -> Result:
+    from ultraedit.evaluation.chat.summary import named
     from ultraedit.evaluation.environment import hardware, model_info, versions
     from ultraedit.evaluation.highlights import checkpoint
     from ultraedit.evaluation.schema import DataInfo, Result
@@ -211,6 +211,10 @@ def _result(
         "records too long": stream.too_long,
         "records superseded": len(stream.superseded),
     }
+    unedited = checkpoint(setting.baseline.evaluation, setting.evaluator.protocol)
+    for run in runs:
+        if run.chat is not None:
+            unedited.figures.update(named(run.chat.unedited))
     return Result(
         kind="bench",
         title=title(config.data, stream.edits, config.model),
@@ -227,7 +231,7 @@ def _result(
         config=config.as_dict() | counts,
         versions=versions(),
         hardware=hardware(model),
-        unedited=checkpoint(setting.baseline.evaluation, setting.evaluator.protocol),
+        unedited=unedited,
         unedited_ability=unedited_ability,
         runs=runs,
     )

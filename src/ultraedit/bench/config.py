@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from ultraedit import arguments
 from ultraedit.bench.schedule import MethodSpec, parse_rows
+from ultraedit.bench.scoring import Scoring, as_options
 from ultraedit.errors import ConfigError
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,14 @@ class Config:
     checkpoints: int | tuple[int, ...] = 5
     """How many, or the numbers of edits at which they stand."""
     orders: int = 1
-    score: int = 2000
-    """Records asked about, at most."""
-    generate: int = 200
-    """Records asked in free generation, at most."""
-    ability: tuple[str, ...] = ()
-    """Tasks of general ability, NAME=FILE or NAME."""
-    ability_limit: int | None = None
+    scoring: Scoring = field(default_factory=Scoring)
     seed: int = 0
-    dtype: str = "auto"
-    device: str = "cpu"
-    trust_remote_code: bool = False
+    loading: Loading = field(default_factory=Loading)
 
     def __post_init__(self) -> None:
         for name, least in (
             ("turn_size", 1),
             ("orders", 1),
-            ("score", 1),
-            ("generate", 0),
         ):
             if getattr(self, name) < least:
                 raise ConfigError(
@@ -70,18 +60,14 @@ class Config:
 
     def as_dict(self) -> dict[str, object]:
         """Plain values under the option names, as in `config.yaml`; what is None is left out."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
-        shared = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
-        del shared["preset"]
-        if isinstance(self.settings.modules, str):
-            shared["modules"] = (self.settings.modules,)
-        if isinstance(self.settings.text, Path):
-            shared["text"] = str(self.settings.text)
-        found = {key.replace("_", "-"): value for key, value in (own | shared).items()}
+        found = as_options(
+            self,
+            self.settings,
+            self.scoring,
+            self.loading,
+            without=("settings", "scoring", "loading"),
+        )
+        found["preset"] = list(self.preset)
         if isinstance(self.checkpoints, tuple):
             found["checkpoints"] = ",".join(map(str, self.checkpoints))
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in found.items()
-            if value is not None and value != ()
-        }
+        return found

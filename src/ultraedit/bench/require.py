@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ultraedit.errors import ConfigError
+from ultraedit.evaluation.chat.protocol import FIGURES as CHAT
+from ultraedit.evaluation.chat.protocol import LOWER_IS_BETTER as LOWER_IN_CHAT
 from ultraedit.evaluation.protocol import FAMILIES, LOWER_IS_BETTER, METRICS
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ class Requirement:
 
     @property
     def lower_is_better(self) -> bool:
-        return self.name.partition(".")[2] in LOWER_IS_BETTER
+        return self.name.partition(".")[2] in LOWER_IS_BETTER | LOWER_IN_CHAT
 
     def holds(self, value: float) -> bool:
         return value <= self.bound if self.lower_is_better else value >= self.bound
@@ -42,10 +44,11 @@ def _parse(text: str) -> Requirement:
             f"--require '{text}' has no value; write it as efficacy.token_accuracy=0.6."
         )
     family, _, metric = name.partition(".")
-    if name not in _DRIFT and (family not in FAMILIES or metric not in METRICS):
+    known = name in _DRIFT or (family == "chat" and metric in CHAT)
+    if not known and (family not in FAMILIES or metric not in METRICS):
         raise ConfigError(
             f"--require '{text}': there is no figure '{name}'; it is one of {', '.join(FAMILIES)}, a dot, and one of "
-            f"{', '.join(METRICS)}; or {', '.join(_DRIFT)}."
+            f"{', '.join(METRICS)}; or {', '.join(_DRIFT)}; or chat, a dot, and one of {', '.join(CHAT)}."
         )
     try:
         bound = float(value)
@@ -69,8 +72,8 @@ def unmet(result: Result, requirements: Sequence[Requirement]) -> list[str]:
             figure = final(result, preset, wanted.name)
             if figure is None:
                 raise ConfigError(
-                    f"--require {wanted.name}: this data gives no such figure (questions of that kind, or free "
-                    "generation, are missing); leave the requirement out."
+                    f"--require {wanted.name}: this data gives no such figure (questions of that kind, free "
+                    "generation, or the chat measure, are missing); leave the requirement out."
                 )
             if not wanted.holds(figure.value):
                 side = "above" if wanted.lower_is_better else "below"

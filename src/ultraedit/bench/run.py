@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ultraedit.bench.chat import ask_edited
 from ultraedit.bench.schedule import MethodSpec
 from ultraedit.bench.store import BenchStore, RunProgress, TurnPoint
 from ultraedit.bench.stream import Stream
@@ -19,10 +20,11 @@ from ultraedit.editing.assemble import SupersededWarning
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.warm_up import warm_up
 from ultraedit.errors import NumericalError
+from ultraedit.evaluation.chat.summary import chat_part, named
 from ultraedit.evaluation.evaluation import Evaluation
 from ultraedit.evaluation.highlights import FOLLOWED, checkpoint, samples, side_effects
 from ultraedit.evaluation.retention import retention
-from ultraedit.evaluation.schema import ModuleShift, Pace, Run
+from ultraedit.evaluation.schema import Chat, ModuleShift, Pace, Run
 from ultraedit.methods.finetune import FineTune
 from ultraedit.methods.stableedit import StableEdit
 from ultraedit.settings import EditSettings
@@ -30,6 +32,9 @@ from ultraedit.settings import EditSettings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from ultraedit.evaluation.chat.measure import ChatMeasure
+    from ultraedit.evaluation.chat.scores import ChatScores
+    from ultraedit.evaluation.chat.unedited import UneditedChat
     from ultraedit.evaluation.evaluator import Baseline, Evaluator
     from ultraedit.evaluation.intervals import Figure
 
@@ -41,6 +46,16 @@ PERPLEXITY_ALARM = 1.5
 REPETITION_ALARM = 0.2
 
 OnTurn = Callable[[TurnPoint], None]
+
+
+@dataclass(frozen=True)
+class ChatSetting:
+    """The chat measure that all runs share."""
+
+    measure: ChatMeasure
+    unedited: UneditedChat
+    records: Sequence[Record]
+    """Those that are asked about, if the protocol draws them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,8 @@ class Setting:
     store: BenchStore
     warm_up: Stream | None = None
     """Written before the stream by a method that whitens."""
+    chat: ChatSetting | None = None
+    """Asked at the end of each preset's first order."""
     ability: Callable[[], dict[str, Figure]] | None = None
     """Runs the ability tasks on the live model; asked at the end of each preset's first order."""
 
@@ -125,7 +142,12 @@ def run_once(
         if setting.ability is not None and order == 0:
             say("running the ability tasks")
             measured = setting.ability()
-        run = _sum_up(setting, editor, row, order, progress, evaluations, measured)
+        chat = None
+        if setting.chat is not None and order == 0:
+            scores = _chat(setting.chat, setting, editor, places, say)
+            chat = chat_part(scores)
+            evaluations[-1].figures.update(named(scores.edited))
+        run = _sum_up(setting, editor, row, order, progress, evaluations, measured, chat)
     finally:
         editor.reset()
     setting.store.finish(row.label, order, run, progress.turns)
@@ -217,6 +239,7 @@ def _sum_up(
     progress: RunProgress,
     evaluations: Sequence[Evaluation],
     measured: dict[str, Figure],
+    chat: Chat | None,
 ) -> Run:
     protocol = setting.evaluator.protocol
     last = evaluations[-1]
@@ -259,6 +282,25 @@ def _sum_up(
         side_effects=side_effects(last),
         ability=measured,
         alarms=alarms(progress, setting.baseline),
+        chat=chat,
+    )
+
+
+def _chat(
+    chat: ChatSetting,
+    setting: Setting,
+    editor: Editor,
+    places: Sequence[int],
+    say: Callable[[str], None],
+) -> ChatScores:
+    recent = max(setting.stream.edits - chat.measure.protocol.recent, 0)
+    return ask_edited(
+        chat.measure,
+        chat.unedited,
+        chat.records,
+        say,
+        newest=list(setting.stream.in_order(places, recent)),
+        recall=None if editor.method.writes_weights else editor.recall,
     )
 
 

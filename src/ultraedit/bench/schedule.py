@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from ultraedit.errors import ConfigError
 from ultraedit.extras import require
@@ -16,7 +15,6 @@ from ultraedit.methods.paper import Paper
 from ultraedit.methods.presets import BASELINES, method
 from ultraedit.settings import OF_THE_METHOD, EditSettings
 
-_TASK = re.compile(r"[\w.:+-]+")
 _FIXED = ("name", "modules")  # not settings of their own in a spec
 
 
@@ -165,25 +163,6 @@ def require_extras(rows: Sequence[MethodSpec], tasks: Mapping[str, object]) -> N
             require(f"the baseline {row.method.name}", row.method.extra)
     if tasks:
         require("general ability", "ability")
-
-
-def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:
-    """Ability tasks from `arc_challenge=FILE` (a shipped task over a local file) or `NAME` (the harness's own)."""
-    tasks: dict[str, Path | None] = {}
-    for text in texts:
-        name, equals, file = (x.strip() for x in text.partition("="))
-        if not name or (equals and not file):
-            raise ConfigError(f"--ability '{text}' is not a task; write NAME=FILE, or NAME.")
-        if not _TASK.fullmatch(name):
-            # the harness would read a path as a task of its own form, at the end of the run
-            raise ConfigError(
-                f"--ability '{text}': '{name}' is not the name of a task; write NAME=FILE, or a NAME that "
-                "lm-evaluation-harness knows."
-            )
-        if name in tasks:
-            raise ConfigError(f"--ability names the task '{name}' twice; name it once.")
-        tasks[name] = Path(file) if equals else None
-    return tasks
 
 
 def parse_checkpoints(text: str) -> int | tuple[int, ...]:

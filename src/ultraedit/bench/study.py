@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ultraedit.bench.bench import Observer, run_bench
 from ultraedit.bench.config import Config
+from ultraedit.bench.scoring import Scoring
 from ultraedit.bench.stream import Known
 from ultraedit.data.forms.plain import plain_row
 from ultraedit.data.read import read_records
@@ -25,7 +26,7 @@ from ultraedit.errors import ConfigError, DataError
 from ultraedit.extras import require
 from ultraedit.io.target import refuse_unwritable
 from ultraedit.model.form import FormChoice
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 
 if TYPE_CHECKING:
     from ultraedit.evaluation.schema import Result
@@ -163,12 +164,9 @@ def run_study(
         baseline=grid.baselines,
         checkpoints=1,
         settings=EditSettings(form=grid.form),
-        score=grid.score,
-        generate=grid.generate,
+        scoring=Scoring(score=grid.score, generate=grid.generate),
         seed=grid.seed,
-        dtype=grid.dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
+        loading=Loading(grid.dtype, device, trust_remote_code),
     )
     base.rows()  # a bad setting is told before anything is loaded
     development = run_bench(

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ultraedit.bench.scoring import Scoring
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     JsonOption,
     ModelArgument,
     SeedOption,
-    TrustOption,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.settings import with_settings
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 
 if TYPE_CHECKING:
     from ultraedit.bench.require import Requirement
@@ -39,26 +37,14 @@ RequireOption = Annotated[
         help="Exit with 1 unless the final figure reaches this, as efficacy.token_accuracy=0.6; may be repeated.",
     ),
 ]
-ScoreOption = Annotated[
-    int, typer.Option("--score", min=1, help="Records asked about, at most; a sample by seed.")
-]
-GenerateOption = Annotated[
-    int, typer.Option("--generate", min=0, help="Records asked in free generation, at most.")
-]
-AbilityOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--ability",
-        metavar="TASK[=FILE]",
-        help="Run a task of lm-evaluation-harness, on local JSON lines if a file is given; may be repeated.",
-    ),
-]
-AbilityLimitOption = Annotated[
-    int | None, typer.Option("--ability-limit", min=1, help="Rows of each ability task, at most.")
-]
 
 
-@with_settings(without=("preset",), form="raw")
+@with_options(
+    without=("preset",),
+    settings=EditSettings(form="raw"),
+    scoring=Scoring(),
+    loading=Loading(),
+)
 def bench(
     model: ModelArgument,
     data: DataOption,
@@ -111,17 +97,12 @@ def bench(
     ] = 1,
     *,
     settings: EditSettings,
-    score: ScoreOption = 2000,
-    generate: GenerateOption = 200,
-    ability: AbilityOption = None,
-    ability_limit: AbilityLimitOption = None,
+    scoring: Scoring,
     require: RequireOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Throw away the benchmark that --out holds.")
     ] = False,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -152,14 +133,9 @@ def bench(
         checkpoints=parse_checkpoints(checkpoints),
         orders=orders,
         settings=settings,
-        score=score,
-        generate=generate,
-        ability=tuple(ability or ()),
-        ability_limit=ability_limit,
+        scoring=scoring,
         seed=seed,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
+        loading=loading,
     )
     with watching(json_output) as observer:
         result = run_bench(wanted, out, observer, overwrite=overwrite)

@@ -6,14 +6,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from ultraedit.errors import ConfigError
 from ultraedit.model.form import FormChoice
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16", "fastest"]
 
 
 def _read_config(ctx: typer.Context, file: Path | None) -> None:
@@ -89,17 +87,6 @@ FormOption = Annotated[
         "--form",
         help="Put prompts as raw text or through the chat template; auto is chat where there is one.",
     ),
-]
-DtypeOption = Annotated[
-    Dtype,
-    typer.Option(
-        "--dtype",
-        help="Load weights as; auto is the checkpoint's own, fastest is measured on this machine.",
-    ),
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, cuda, cuda:1.")]
-TrustOption = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run the code a checkpoint carries.")
 ]
 TokensOption = Annotated[
     int, typer.Option("--max-new-tokens", min=1, help="Longest answer to generate.")

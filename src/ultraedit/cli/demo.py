@@ -12,15 +12,15 @@ import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     JsonOption,
     SeedOption,
     memory_mb,
     repeated_warnings,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import console, note, print_json, say
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +28,20 @@ if TYPE_CHECKING:
     from ultraedit.data.record import Record
     from ultraedit.editing.editor import Editor, EditSummary
     from ultraedit.evaluation import Baseline, Evaluation, Evaluator
+    from ultraedit.evaluation.chat.measure import ChatMeasure
+    from ultraedit.evaluation.chat.scores import ChatScores
+    from ultraedit.evaluation.scorer import Scorer
     from ultraedit.model.form import PromptForm
 
 SHOWN = 10
 """Before/after answers printed."""
 DRIFT_CHARACTERS = 20_000
 """Of the bundled drift text: about 4,000 tokens, enough to see a change of a percent."""
+CHAT_REQUESTS = 40
+"""Bundled chat requests asked, the same ones in every demo: `ultraedit bench` asks all of them."""
 
 
+@with_options(without=("trust_remote_code",), loading=Loading(dtype="fastest"))
 def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Save the edited model here.")
@@ -55,8 +61,8 @@ def demo(
     generated: Annotated[
         int, typer.Option("--generated", min=1, help="Of those, facts answered in free generation.")
     ] = 15,
-    dtype: DtypeOption = "fastest",
-    device: DeviceOption = "cpu",
+    *,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -78,16 +84,24 @@ def demo(
 
     records = list(read_records(facts_path()))
     note(f"Loading {model} ...")
-    editor = Editor.from_pretrained(model, dtype=dtype, device=device)
+    editor = Editor.from_pretrained(model, dtype=loading.dtype, device=loading.device)
     note(f"Asking the unedited model about {min(scored, len(records))} of {len(records)} facts ...")
     scores = DemoScores(editor, records, scored, generated, seed)
+    measure = _chat_measure(editor, scores.scorer, generated, seed)
+    before_chat = None
+    if measure is not None:
+        note(f"Asking the unedited model {len(measure.requests)} other things ...")
+        before_chat = measure.unedited(records)
     note(f"Editing {len(records)} facts, {turn_size} a turn ...")
     with repeated_warnings(), edit_progress(len(records), json_output) as advance:
         summary = editor.edit_many(records, turn_size=turn_size, on_turn=advance)
     note("Asking the edited model the same ...")
     after = scores.after(summary.edits)
+    chat = None
+    if measure is not None and before_chat is not None:
+        chat = measure.edited(before_chat, records)
     editor.save_pretrained(out, overwrite=overwrite)
-    same, asked = _ask_again(editor, out, device, [r.prompt for r in scores.sample[:SHOWN]])
+    same, asked = _ask_again(editor, out, loading.device, [r.prompt for r in scores.sample[:SHOWN]])
     result: dict[str, Any] = {
         "model": model,
         "dtype": str(editor.model.dtype).removeprefix("torch."),
@@ -96,6 +110,7 @@ def demo(
         "summary": asdict(summary),
         "answers": _answers(after[editor.form]),
         "scores": scores.figures(after),
+        "chat": None if chat is None else _chat(chat),
         "out": str(out),
         "answers_asked_after_reload": asked,
         "answers_same_after_reload": same,
@@ -132,7 +147,8 @@ class DemoScores:
         other: PromptForm = "raw" if editor.form == "chat" else "chat"
         has_template = bool(getattr(editor.tokenizer, "chat_template", None))
         self.forms: list[PromptForm] = [editor.form, other] if has_template else ["raw"]
-        scorer = FrozenScorer(editor.stack)  # what no edit changes is computed once
+        # what no edit changes is computed once
+        self.scorer: Scorer = FrozenScorer(editor.stack)
         self.evaluators: dict[PromptForm, Evaluator] = {}
         self.before: dict[PromptForm, Baseline] = {}
         for form in self.forms:
@@ -142,7 +158,7 @@ class DemoScores:
                 generate=("efficacy", "generalization", "locality"),
                 seed=seed,
             )
-            evaluator = Evaluator(editor.model, editor.tokenizer, protocol, scorer=scorer)
+            evaluator = Evaluator(editor.model, editor.tokenizer, protocol, scorer=self.scorer)
             # ordinary text has no form: its drift is measured once
             text = drift_text()[:DRIFT_CHARACTERS] if form == self.forms[0] else None
             self.evaluators[form] = evaluator
@@ -171,6 +187,31 @@ class DemoScores:
         return found
 
 
+def _chat_measure(editor: Editor, scorer: Scorer, generated: int, seed: int) -> ChatMeasure | None:
+    """What asks a part of the bundled requests; None where the edits are not in chat form."""
+    from ultraedit.data.requests import bundled_requests, spread
+    from ultraedit.evaluation.chat.measure import ChatMeasure
+    from ultraedit.evaluation.chat.protocol import ChatProtocol
+
+    if editor.form != "chat":
+        return None
+    return ChatMeasure(
+        editor.model,
+        editor.tokenizer,
+        ChatProtocol(edits=generated, seed=seed),
+        requests=spread(bundled_requests(), CHAT_REQUESTS),
+        scorer=scorer,
+    )
+
+
+def _chat(scores: ChatScores) -> dict[str, Any]:
+    """The chat for machines: counts, figures beside the unedited model's, the answers that changed most."""
+    from ultraedit.evaluation.chat.summary import chat_part
+
+    part = chat_part(scores).model_dump(mode="json")
+    return part | {"edited": {name: asdict(figure) for name, figure in scores.edited.items()}}
+
+
 def _answers(after: Evaluation) -> list[dict[str, Any]]:
     """The first ten facts, in the stream's order, that were answered in free generation."""
     rows = [r for r in after.rows if r.family == "efficacy" and r.generated is not None]
@@ -197,7 +238,7 @@ def _ask_again(editor: Editor, out: Path, device: str, prompts: list[str]) -> tu
 
 
 def _print(result: dict[str, Any], summary: EditSummary) -> None:
-    from ultraedit.cli.demo_tables import answer_table, score_tables
+    from ultraedit.cli.demo_tables import answer_table, chat_table, score_tables
 
     say(
         f"{summary.edits} edits in {summary.turns} turns, {summary.seconds:.1f} s, "
@@ -207,6 +248,8 @@ def _print(result: dict[str, Any], summary: EditSummary) -> None:
     console().print(answer_table(result["answers"]))
     for table in score_tables(result["scores"]):
         table.show()
+    if result["chat"] is not None:
+        chat_table(result["chat"]).show()
     say(
         f"{result['answers_same_after_reload']} of {result['answers_asked_after_reload']} answers are the same "
         f"after AutoModelForCausalLM.from_pretrained('{result['out']}').\n"

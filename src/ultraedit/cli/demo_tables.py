@@ -27,6 +27,24 @@ SCORES = {
 }
 """What the table shows of the figures, and in which words."""
 
+CHAT = {
+    "right": "right answers",
+    "kept": "answers right before that still are",
+    "kl": "KL to the unedited model on its own answers (nats)",
+    "same_first_token": "first token is the unedited model's",
+    "instructions": "instructions followed",
+    "instructions_kept": "instructions followed before that still are",
+    "words": "words an answer",
+    "loops": "answers that loop",
+    "copies": "answers that copy an edit",
+    "edits.bare": "edit asked bare: free answer contains the target",
+    "edits.system": "edit asked behind a system message",
+    "edits.after turns": "edit asked after other turns",
+    "edits.raw": "edit asked as raw text",
+    "edits.rephrase": "edit's first rephrase",
+}
+"""What the table shows of the chat's figures, and in which words."""
+
 ANSWER_WIDTH = 44
 """Columns of each cell of the table of answers, at most: it is read by people in a pipe too."""
 
@@ -60,6 +78,21 @@ def score_tables(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[
         title = f"Scores, {FORM_WORDS[form]} (95 % intervals in brackets)"
         tables.append(ScoreTable(title, ["unedited", "edited", "n"], rows))
     return tables
+
+
+def chat_table(chat: Mapping[str, Any]) -> ScoreTable:
+    """What is left of the answers that no edit is about: a line a figure, the unedited model beside the edited one."""
+    rows = []
+    for name, words in CHAT.items():
+        new = chat["edited"].get(name)
+        if new is not None:
+            old = chat["unedited"].get(name)
+            rows.append((words, [_figure(old, False), _figure(new, True), str(new["n"])]))
+    title = (
+        f"What is left of the chat: {chat['requests']} requests that no edit is about; of "
+        f"{chat['right_before']} right answers {chat['kept']} kept"
+    )
+    return ScoreTable(title, ["unedited", "edited", "n"], rows)
 
 
 def _figure(figure: Mapping[str, Any] | None, interval: bool) -> str:

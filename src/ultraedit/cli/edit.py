@@ -10,27 +10,24 @@ import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     JsonOption,
     ModelArgument,
     SeedOption,
-    TrustOption,
     repeated_warnings,
     seed_all,
 )
+from ultraedit.cli.options import option_word, with_options
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.settings import option_word, with_settings
-from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import BaseOption, ServerOption, refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 
 if TYPE_CHECKING:
     from ultraedit.editing.editor import Editor, EditSummary, WrittenTurn
 
 
-@with_settings()
+@with_options(settings=EditSettings(), loading=Loading())
 def edit(
     model: ModelArgument,
     prompt: Annotated[
@@ -74,10 +71,9 @@ def edit(
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
     ] = False,
+    server: ServerOption = None,
     base: BaseOption = None,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -92,9 +88,7 @@ def edit(
     """
     from ultraedit.workspace.config import is_workspace
 
-    if is_workspace(model):
-        from ultraedit.cli.edit_workspace import edit_file, edit_one
-
+    if server is not None or is_workspace(model):
         refuse_fixed(
             model,
             {
@@ -102,11 +96,23 @@ def edit(
                 "overwrite": overwrite,
                 "receipts": receipts,
                 **dict.fromkeys((option_word(name) for name in settings.changed()), True),
-                "dtype": dtype != "auto",
+                "dtype": loading.dtype != "auto",
             },
         )
         _check_what(prompt, target, file, rephrase, with_rephrases)
         total = _check_input(prompt, target, file)
+        if server is not None:
+            from ultraedit.cli import at_server
+
+            refuse_fixed(model, {"again": again, "base": base})
+            if file is not None:
+                at_server.edit_file(model, server, file, turn_size, with_rephrases, json_output)
+            else:
+                fact = {"prompt": prompt, "target": target, "rephrases": rephrase or []}
+                at_server.edit_one(model, server, fact, json_output)
+            return
+        from ultraedit.cli.edit_workspace import edit_file, edit_one
+
         seed_all(seed)
         if file is not None:
             edit_file(
@@ -117,8 +123,7 @@ def edit(
                 with_rephrases=with_rephrases,
                 again=again,
                 base=base,
-                device=device,
-                trust_remote_code=trust_remote_code,
+                loading=loading,
                 json_output=json_output,
             )
         else:
@@ -128,8 +133,7 @@ def edit(
                 target or "",
                 rephrase or [],
                 base=base,
-                device=device,
-                trust_remote_code=trust_remote_code,
+                loading=loading,
                 json_output=json_output,
             )
         return
@@ -148,9 +152,7 @@ def edit(
         editor = Editor.from_pretrained(
             model,
             settings,
-            dtype=dtype,
-            device=device,
-            trust_remote_code=trust_remote_code,
+            **asdict(loading),
         )
         if file is not None and out is not None:
             lines = ReceiptFile(receipts)

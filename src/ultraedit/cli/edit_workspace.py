@@ -10,11 +10,13 @@ import typer
 
 from ultraedit.cli.common import repeated_warnings
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import command_line
+from ultraedit.cli.workspaces import opened
 from ultraedit.errors import DataError
 from ultraedit.model.form import FormChoice
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
+    from ultraedit.workspace.chat import ChatReading
     from ultraedit.workspace.config import HealthConfig
     from ultraedit.workspace.journal import HealthRow
     from ultraedit.workspace.workspace import Workspace
@@ -40,24 +42,27 @@ def edit_one(
     rephrases: list[str],
     *,
     base: str | None,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Write one fact as a turn of its own, with the answers before and after."""
-    with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
+    from dataclasses import asdict
+
+    with _open(folder, base, loading) as workspace, repeated_warnings():
         receipt = workspace.edit(prompt, target, rephrases=rephrases)
         number = workspace.store.journal.edits
-        row = workspace.store.journal.turns[receipt.turn]
-        assert row.health is not None
-        back = None if workspace.head == receipt.turn else workspace.head
+        done = workspace.last_turn
+        assert done is not None
         told = _Health(workspace.store.config.health)
     if json_output:
         found: dict[str, Any] = receipt.as_dict()
-        print_json(found | {"edit": number, "health": row.health.model_dump(mode="json")})
+        found |= {"edit": number, "health": done.health.model_dump(mode="json")}
+        print_json(found | {"chat": done.chat and asdict(done.chat)})
         return
     say(f"#{number} {receipt}")
-    told.tell(receipt.turn, row.health, back)
+    if done.chat is not None:
+        say(f"  {done.chat}")
+    told.tell(done.turn, done.health, done.rolled_back_to)
 
 
 def edit_file(
@@ -69,8 +74,7 @@ def edit_file(
     with_rephrases: bool,
     again: bool,
     base: str | None,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Stream a file; where it was interrupted before, go on behind the last acknowledged row."""
@@ -79,11 +83,12 @@ def edit_file(
     from ultraedit.workspace.stream import stream, written_rows
 
     summary = Summary()
-    with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
+    with _open(folder, base, loading) as workspace, repeated_warnings():
         if not again:
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
             note(f"{summary.skipped:,} rows of '{file}' are written already (--again starts over).")
+        chat: ChatReading | None = None
         left = None if total is None else total - summary.skipped
         health = _Health(workspace.store.config.health)
         with edit_progress(left, json_output) as advance:
@@ -98,14 +103,19 @@ def edit_file(
                 summary.seconds += receipts[0].seconds
                 advance(done)
                 health.tell(done.turn, done.health, done.rolled_back_to)
+                chat = done.chat
         head = workspace.head
     if json_output:
-        print_json(asdict(summary) | {"workspace": folder, "head": head})
+        print_json(
+            asdict(summary) | {"workspace": folder, "head": head, "chat": chat and asdict(chat)}
+        )
         return
     say(
         f"{summary.edits:,} edits in {summary.turns:,} turns, {summary.learned:,} learned, {summary.superseded:,} "
         f"superseded, {summary.seconds:.1f} s; {folder} stands at turn {head}"
     )
+    if chat is not None:
+        say(f"{chat}.")
 
 
 def ask_workspace(
@@ -117,14 +127,13 @@ def ask_workspace(
     base: str | None,
     form: FormChoice,
     max_new_tokens: int,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Ask the head, or a mark; with `compare` another mark or state beside it ("base" is the unedited model)."""
     if not prompt.strip():
         raise DataError("the prompt is empty; give the question the model is asked.")
-    with _open(folder, base, device, trust_remote_code, write=False) as workspace:
+    with _open(folder, base, loading, write=False) as workspace:
         names = [at or "head", *([compare] if compare is not None else [])]
         for name in names:
             workspace.history.resolve(name)
@@ -146,19 +155,8 @@ def ask_workspace(
             typer.echo(f"{name:<{width}}  {answers[name]}")
 
 
-def _open(
-    folder: str, base: str | None, device: str, trust_remote_code: bool, write: bool = True
-) -> Workspace:
-    from ultraedit.workspace.workspace import Workspace
-
-    return Workspace.open(
-        Path(folder),
-        write=write,
-        base=base,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        command=command_line(),
-    )
+def _open(folder: str, base: str | None, loading: Loading, write: bool = True) -> Workspace:
+    return opened(Path(folder), base, loading, write=write)
 
 
 class _Health:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,19 +11,16 @@ import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     JsonOption,
     SeedOption,
-    TrustOption,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import print_json, say
-from ultraedit.cli.settings import with_settings
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 
 
-@with_settings()
+@with_options(settings=EditSettings(), loading=Loading())
 def init(
     workspace: Annotated[
         Path, typer.Argument(metavar="WORKSPACE", help="A new folder for the workspace.")
@@ -33,6 +31,7 @@ def init(
             "--model", metavar="MODEL", help="The base: a folder, a hub id, or 'smollm2'."
         ),
     ],
+    *,
     settings: EditSettings,
     undo_window: Annotated[
         int,
@@ -46,9 +45,7 @@ def init(
         Literal["warn", "stop", "rollback"],
         typer.Option("--policy", help="What a stream does when its health turns red."),
     ] = "warn",
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -71,9 +68,7 @@ def init(
         keep=WorkspaceSettings(
             undo_window=undo_window, seed=seed, health=HealthConfig(policy=policy)
         ),
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
+        **asdict(loading),
     ) as made:
         made_config = made.store.config
     names = [module.name for module in made_config.modules]

@@ -22,6 +22,20 @@ _LINES = (
     ("locality.agreement", "locality, same text"),
     ("locality.kl", "locality, KL in nats"),
     ("drift.perplexity", "drift, perplexity"),
+    ("chat.right", "chat, right answers"),
+    ("chat.kept", "chat, right answers kept"),
+    ("chat.kl", "chat, KL on own answers"),
+    ("chat.same_first_token", "chat, same first token"),
+    ("chat.instructions", "chat, instructions followed"),
+    ("chat.instructions_kept", "chat, instructions still followed"),
+    ("chat.copies", "chat, copies a recent edit"),
+    ("chat.words", "chat, words an answer"),
+    ("chat.loops", "chat, answers that loop"),
+    ("chat.edits.bare", "chat, edit asked bare"),
+    ("chat.edits.system", "chat, edit behind a system message"),
+    ("chat.edits.after turns", "chat, edit after other turns"),
+    ("chat.edits.raw", "chat, edit as raw text"),
+    ("chat.edits.rephrase", "chat, edit's first rephrase"),
 )
 
 

@@ -39,6 +39,7 @@ from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
+from ultraedit.editing.uninterrupted import uninterrupted
 from ultraedit.errors import ConfigError
 from ultraedit.io.digest import fingerprint
 from ultraedit.methods.base import Calibration, LiveModel, State
@@ -49,6 +50,8 @@ from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.overlay import Version, reading
+from ultraedit.model.runner.listener import Listener
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.steady import steady
@@ -124,12 +127,20 @@ class Editor:
             self.weights = edited_weights(self.model, projections)
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
             check_split(self.stack)
+            self.runner = LocalRunner(self.stack, self.weights)
             live = LiveModel(
-                self.model, tokenizer, self.encoder, structure, self.stack, self.weights
+                self.model,
+                tokenizer,
+                self.encoder,
+                structure,
+                self.stack,
+                self.weights,
+                self.runner,
+                settings.ordinary_text(),
+                settings.micro_batch,
+                calibration,
             )
-            self.engine = self.method.engine(
-                live, settings.ordinary_text(), settings.micro_batch, calibration
-            )
+            self.engine = self.method.engine(live)
             self._statistics: State = self.engine.start()
         self.edits = 0
         self.turns = 0
@@ -169,6 +180,15 @@ class Editor:
             trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
         )
         return cls(model, tokenizer, settings, base=str(name))
+
+    @property
+    def listener(self) -> Listener:
+        """Hears the phases and pauses of turns; a plain `Listener` does nothing."""
+        return self.runner.listener
+
+    @listener.setter
+    def listener(self, listener: Listener) -> None:
+        self.runner.listener = listener
 
     @property
     def statistics(self) -> State:
@@ -230,24 +250,48 @@ class Editor:
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:
-        """Write one turn; all of it or nothing.  Records are `data.record.Record`s.
+        """Write one turn; all of it or nothing.
 
-        `with_rephrases` writes each record's rephrases too; off, they are left for evaluation.
+        Args:
+            records: The edits.
+            with_rephrases: Write each record's rephrases too; off, they are left for evaluation.
+
+        Returns:
+            The receipts, in the order of the records, and what the method did.
+
+        Raises:
+            ConfigError: There are no records.
+            DataError: A record cannot be used.
+            NumericalError: The turn was refused; the model is untouched.
         """
         records = check_records(records)
         records = self.in_own_words(records, with_rephrases)
         return self._write(records, self._encode(records, with_rephrases))
 
     def take_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> None:
-        """`edit_turn` without receipts, for many turns in a row: a method that trains waits for `settle`."""
+        """`edit_turn` without receipts, for many turns in a row: a method that trains waits for `settle`.
+
+        Args:
+            records: The edits.
+            with_rephrases: Write each record's rephrases too.
+
+        Raises:
+            ConfigError: There are no records.
+            DataError: A record cannot be used.
+            NumericalError: The turn was refused; the model is untouched.
+        """
         records = check_records(records)
         records = self.in_own_words(records, with_rephrases)
         self._write(records, self._encode(records, with_rephrases), put_off=True)
 
     def settle(self) -> None:
-        """Write what `take_turn` put off.  Call it before the model is asked."""
+        """Write what `take_turn` put off.  Call it before the model is asked.
+
+        Raises:
+            ConfigError: The edits are disabled here.
+        """
         self._require_awake()
-        with self._held():
+        with self._held(), self._all_or_nothing():
             self.engine.settle(self.statistics)
 
     def _write(
@@ -260,10 +304,11 @@ class Editor:
         with self._held():
             for w in self.weights:
                 w.require_own()
-            done = self.engine.run(turn, self.statistics, put_off)
-        self.statistics = done.state
-        self.turns += 1
-        self.edits += len(records)
+            with self._all_or_nothing():
+                done = self.engine.run(turn, self.statistics, put_off)
+                self.statistics = done.state
+                self.turns += 1
+                self.edits += len(records)
         give_back_freed()
         seconds = time.perf_counter() - started
         receipts = tuple(
@@ -288,9 +333,20 @@ class Editor:
     def stream(
         self, source: Source, *, turn_size: int = 100, with_rephrases: bool = False
     ) -> Iterator[WrittenTurn]:
-        """Edit turn by turn, yielding each as soon as it is written.  Holds one turn at a time.
+        """Edit turn by turn.  Holds one turn at a time.
 
-        source: a file path, or any iterable of records, {"prompt", "target"} mappings or (prompt, target) pairs.
+        Args:
+            source: A file's path, or any iterable of records, {"prompt", "target"} mappings or (prompt, target) pairs.
+            turn_size: Edits written together; the last turn may be smaller.
+            with_rephrases: Write each record's rephrases too.
+
+        Returns:
+            An iterator that yields each turn as soon as it is written.
+
+        Raises:
+            ConfigError: `turn_size` is no number of edits.
+            DataError: The source cannot be read, or a record of it cannot be used.
+            NumericalError: A turn was refused; those before it stay written.
         """
         from ultraedit.data import read_records
 
@@ -318,10 +374,24 @@ class Editor:
         with_rephrases: bool = False,
         on_turn: Callable[[WrittenTurn], None] | None = None,
     ) -> EditSummary:
-        """Edit a whole source and sum up; `on_turn` sees every turn as it is written.
+        """Edit a whole source and sum up.
 
         Memory does not grow with the number of edits, so the iterable may be unbounded.  (In bfloat16 on a CPU torch
         keeps up to 1,024 compiled kernels, .6 MB each at most; `editing.memory` says how to keep fewer.)
+
+        Args:
+            source: As in `stream`.
+            turn_size: Edits written together.
+            with_rephrases: Write each record's rephrases too.
+            on_turn: Sees every turn as it is written.
+
+        Returns:
+            Counts, and means of the probabilities before and after.
+
+        Raises:
+            ConfigError: `turn_size` is no number of edits, or `on_turn` no function.
+            DataError: The source cannot be read, or a record of it cannot be used.
+            NumericalError: A turn was refused; those before it stay written.
         """
         if on_turn is not None and not callable(on_turn):
             raise ConfigError(f"on_turn is {arguments.quoted(on_turn)}; it must be a function.")
@@ -349,7 +419,21 @@ class Editor:
         max_new_tokens: int = 32,
         form: FormChoice | None = None,
     ) -> Answer:
-        """The greedy answer; with `compare` the unedited model's beside it."""
+        """Ask the model.
+
+        Args:
+            prompt: What it is asked.
+            compare: Ask the unedited model too.
+            max_new_tokens: Longest answer to generate.
+            form: Form of the prompt; None is the one that the edits are put in.
+
+        Returns:
+            The greedy answer, and with `compare` the unedited model's.
+
+        Raises:
+            DataError: The prompt is empty, or longer than the model's context.
+            ConfigError: A setting is of the wrong kind or out of range.
+        """
         arguments.text(prompt, "the prompt")
         max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
         encoder = self.encoder
@@ -363,7 +447,14 @@ class Editor:
         return Answer(edited, original)
 
     def recall(self, prompt: str) -> str:
-        """The prompt as the model is asked it: `retrieval` puts the nearest edits before it."""
+        """The prompt as the model is asked it.
+
+        Args:
+            prompt: As the user gives it.
+
+        Returns:
+            The same text; `retrieval` puts the nearest edits before it.
+        """
         return prompt if self._view.asleep else self.engine.recall(prompt, self.statistics)
 
     @contextmanager
@@ -423,6 +514,21 @@ class Editor:
         with steady(self.model):
             yield
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Weights, statistics and counts change together or not at all, whatever is raised inside the block and
+        wherever Ctrl-C comes."""
+        shifts = [w.shift for w in self.weights]  # not copies: who changes a shift makes a new one
+        counts = self._statistics, self.edits, self.turns
+        try:
+            yield
+        except BaseException:
+            with uninterrupted():
+                for w, shift in zip(self.weights, shifts, strict=True):
+                    w.set_shift(shift)
+                self._statistics, self.edits, self.turns = counts
+            raise
+
     def _require_awake(self) -> None:
         """Raise ConfigError where the model is not shown as it is: an edit would be of another one."""
         if self._view.asleep:
@@ -474,30 +580,45 @@ class Editor:
     # -- keeping -----------------------------------------------------------------------------------
 
     def state(self) -> EditorState:
-        """A snapshot from which editing can go on (tensors are copied)."""
-        shifts = {w.name: w.shift.clone() for w in self.weights}
+        """A snapshot from which editing can go on.  It costs no copy: turns make new tensors and leave these alone.
+
+        Returns:
+            Shifts, statistics and counters.
+        """
+        shifts = {w.name: w.shift for w in self.weights}
         return EditorState(shifts, self.statistics, self.edits, self.turns)
 
     def restore(self, state: EditorState) -> None:
-        """Put a snapshot back: weights return to the bit."""
+        """Put a snapshot back: weights return to the bit.
+
+        Args:
+            state: What `state` gave, of an editor with the same model and modules.
+
+        Raises:
+            ConfigError: It is no snapshot, or of other modules.
+        """
         self._require_awake()
         state = check_state(state, self.weights)
-        with self._held():
+        with self._held(), self._all_or_nothing():
             for w in self.weights:
-                w.set_shift(state.shifts[w.name].to(w.shift.device))
-        self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
+                w.set_shift(state.shifts[w.name])
+            self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
 
     def reset(self) -> None:
         """Undo everything: the unedited model, with empty statistics."""
         self._require_awake()
-        with self._held():
+        with self._held(), self._all_or_nothing():
             for w in self.weights:
                 w.set_shift(torch.zeros_like(w.shift))
             self.statistics = self.engine.start()
-        self.edits = self.turns = 0
+            self.edits = self.turns = 0
 
     def notes(self) -> Notes:
-        """What there is to say of the live model beside its weights."""
+        """What there is to say of the live model beside its weights.
+
+        Returns:
+            What a saved folder's `ultraedit.json` holds.
+        """
         return Notes(
             base=self.base,
             edits=self.edits,
@@ -512,8 +633,17 @@ class Editor:
         """Write the edited model as a plain checkpoint that transformers loads alone.
 
         A PEFT adapter is merged into what is saved; the live model keeps it beside its weights.
-        Raises ConfigError if the folder holds something and `overwrite` is off, or holds the base; nothing is half
-        written.
+
+        Args:
+            folder: Where it goes.
+            overwrite: Replace what the folder holds.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ConfigError: The folder holds something and `overwrite` is off, or holds the base, or cannot be written;
+                nothing is half written.
         """
         target = arguments.place(folder, "the folder")
         if not self.method.writes_weights:

@@ -169,7 +169,7 @@ class OwnWords:
     def _hidden(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Last hidden states, padded on the right: causal attention does not see what comes behind."""
         width = max(len(r) for r in rows)
-        device = self.model.get_input_embeddings().weight.device
+        device: torch.device = self.model.get_input_embeddings().weight.device  # type: ignore[assignment]
         ids = torch.zeros(len(rows), width, dtype=torch.long)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)

@@ -18,7 +18,7 @@ from ultraedit.methods.ultraedit import load_metrics, metric_tensors
 
 @dataclass(frozen=True)
 class EditorState:
-    """A snapshot; the tensors are copies."""
+    """A snapshot.  Nobody writes into its tensors: the editor shares them."""
 
     shifts: dict[str, Float[Tensor, "_ _"]]
     """Module name -> fp32 shift in the parameter's own orientation."""

@@ -209,6 +209,74 @@ def ages(result: Result, name: str = "efficacy.token_accuracy") -> str | None:
     return out[0]
 
 
+CHAT_SHARES = (
+    ("right", "right answers"),
+    ("kept", "right answers kept"),
+    ("same_first_token", "same first token"),
+    ("instructions", "instructions followed"),
+    ("instructions_kept", "instructions still followed"),
+    ("loops", "answers that loop"),
+    ("copies", "answers that copy a recent edit"),
+    ("edits.bare", "edit, asked bare"),
+    ("edits.system", "edit, behind a system message"),
+    ("edits.after turns", "edit, after other turns"),
+    ("edits.raw", "edit, as raw text"),
+    ("edits.rephrase", "edit, first rephrase"),
+)
+"""Chat figures that are shares, from the top of the picture down."""
+
+
+def chat(result: Result) -> str | None:
+    """Shares in the chat, each preset beside the unedited model, and the KL by kind of request;
+    None where no chat was measured."""
+    found = [
+        (k, run)
+        for k, p in enumerate(presets(result))
+        if (run := next((r for r in of_preset(result, p) if r.chat is not None), None))
+    ]
+    if not found:
+        return None
+    shares = [
+        (name, words)
+        for name, words in CHAT_SHARES
+        if any(f"chat.{name}" in run.checkpoints[-1].figures for _, run in found)
+    ]
+    kinds = list(dict.fromkeys(kind for _, r in found if r.chat for kind in r.chat.by_kind))
+    with _canvas(11, 3.6, "chat") as (figure, out):
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        for row, (name, _) in enumerate(shares):
+            for k, run in found:
+                _share(left, run, f"chat.{name}", row + (k + 1) * 0.6 / (len(found) + 1) - 0.3, k)
+            before = result.unedited.figures.get(f"chat.{name}")
+            if before is not None:
+                left.plot(before.value, row, "|", color=INK, markersize=13, markeredgewidth=1.4)
+        left.set_yticks(range(len(shares)), [words for _, words in shares])
+        left.invert_yaxis()
+        left.set_xlim(-0.02, 1.02)
+        left.set_title("Shares; the upright mark is the unedited model")
+        thick = 0.8 / len(found)
+        for at, (k, run) in enumerate(found):
+            figures = {} if run.chat is None else run.chat.by_kind
+            places = [i + at * thick for i, kind in enumerate(kinds) if kind in figures]
+            values = [figures[kind]["kl"].value for kind in kinds if kind in figures]
+            right.barh(places, values, height=thick * 0.9, color=SERIES[k % len(SERIES)])
+        right.set_yticks([i + 0.4 - thick / 2 for i in range(len(kinds))], kinds)
+        right.invert_yaxis()
+        right.grid(axis="y", visible=False)
+        right.set_title("KL to the unedited model on its own answers, nats a token")
+        figure.tight_layout(w_pad=2.0)
+    return out[0]
+
+
+def _share(axes: Axes, run: Run, name: str, place: float, index: int) -> None:
+    figure = run.checkpoints[-1].figures.get(name)
+    if figure is None:
+        return
+    colour = SERIES[index % len(SERIES)]
+    axes.plot([figure.low, figure.high], [place, place], color=colour, linewidth=1.2)
+    axes.plot(figure.value, place, MARKERS[index % len(MARKERS)], color=colour, markersize=4.5)
+
+
 def pace(result: Result) -> str | None:
     """Edits per second and resident memory over the run; None where nothing was recorded."""
     firsts = [(k, of_preset(result, p)[0]) for k, p in enumerate(presets(result))]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraedit.evaluation import plots, series
+from ultraedit.evaluation.chat.protocol import FIGURES as CHAT
+from ultraedit.evaluation.chat.summary import FAMILY
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.protocol import ASKED, FAMILIES, METRICS
-from ultraedit.evaluation.schema import Result, Sample, SideEffect
+from ultraedit.evaluation.schema import Chat, Result, Sample, SideEffect
 from ultraedit.extras import require
 from ultraedit.io.atomic import write_text
 
@@ -44,6 +46,14 @@ _HEADLINE: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     ("Drift", (("drift.perplexity", "perplexity"), ("drift.agreement", "same token"))),
+    (
+        "Chat",
+        (
+            ("chat.kept", "right kept"),
+            ("chat.kl", "KL"),
+            ("chat.same_first_token", "same first"),
+        ),
+    ),
 )
 
 
@@ -90,6 +100,9 @@ def render(result: Result) -> str:
                 for k in series.of_preset(result, p)[0].retention
             ],
             ages=plots.ages(result),
+            chat=_chat(result),
+            chat_figures=_chat_figures(result),
+            chat_picture=plots.chat(result),
             pace=plots.pace(result),
             modules=plots.modules(result),
             texts=_texts(result),
@@ -134,6 +147,10 @@ def limits(result: Result) -> list[str]:
         said.append(f"Free generation was asked of {some:,} records only, drawn by seed.")
     if not any(run.ability for run in result.runs):
         said.append("General ability (knowledge, arithmetic, reading) was not measured.")
+    if not any(run.chat for run in result.runs):
+        said.append(
+            "Nothing is said of the other answers that a user sees in a chat: --chat measures them."
+        )
     if result.protocol.form == "raw":
         said.append(
             "Questions were put in raw form. In the model's chat form every score may differ."
@@ -162,9 +179,10 @@ def _everything(result: Result) -> list[tuple[str, list[_Line]]]:
         [*result.unedited.figures]
         + [n for run in result.runs for point in run.checkpoints for n in point.figures]
     )
-    rank = {f"{f}.{m}": k for k, (f, m) in enumerate((f, m) for f in FAMILIES for m in METRICS)}
-    ordered = sorted(found, key=lambda n: rank.get(n, len(rank)))
-    return [(name, _table(result, [name])) for name in ordered]
+    ordered = [f"{f}.{m}" for f in FAMILIES for m in METRICS] + [FAMILY + name for name in CHAT]
+    rank = {name: k for k, name in enumerate(ordered)}
+    by_rank = sorted(found, key=lambda n: rank.get(n, len(rank)))
+    return [(name, _table(result, [name])) for name in by_rank]
 
 
 def _ability(result: Result) -> tuple[list[str], list[_Line]]:
@@ -195,6 +213,21 @@ def _effects(result: Result) -> list[tuple[str, list[SideEffect]]]:
         for preset in series.presets(result)
         if (run := series.of_preset(result, preset)[0]).side_effects
     ]
+
+
+def _chat(result: Result) -> list[tuple[str, Chat]]:
+    """The chat of each preset that was measured."""
+    found = (
+        (p, next((r.chat for r in series.of_preset(result, p) if r.chat), None))
+        for p in series.presets(result)
+    )
+    return [(preset, chat) for preset, chat in found if chat is not None]
+
+
+def _chat_figures(result: Result) -> list[tuple[str, list[_Line]]]:
+    """Every chat figure that was measured, a row each."""
+    names = [name for name in CHAT if _measured(result, FAMILY + name)]
+    return [(name, _table(result, [FAMILY + name])) for name in names]
 
 
 def _settings(result: Result) -> list[tuple[str, list[tuple[str, str]]]]:

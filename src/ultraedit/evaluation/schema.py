@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ultraedit.evaluation.chat.protocol import ChatProtocol
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.protocol import Protocol
 from ultraedit.evaluation.retention import AgeBucket, Retention
@@ -102,6 +103,47 @@ class SideEffect(Sample):
     """Nats at the answer positions."""
 
 
+class ChatChange(ResultPart):
+    """One chat request whose answer changed."""
+
+    id: str
+    """Of the bundled request."""
+    kind: str
+    request: str
+    """The user's last message."""
+    before: str
+    after: str
+    right_before: bool | None
+    """None where no answer is right or wrong."""
+    right_now: bool | None
+    copied: str | None
+    """The target of a recent edit that the answer brings in."""
+    kl: float
+    """Nats a token of the unedited answer."""
+
+
+class Chat(ResultPart):
+    """What the run left of the unedited model's chat; the figures stand in the last checkpoint as
+    `chat.<figure>`."""
+
+    protocol: ChatProtocol
+    requests: int
+    """How many were asked."""
+    right_before: int
+    """Answered rightly by the unedited model."""
+    right_now: int
+    kept: int
+    """Right before and now."""
+    unedited: dict[str, Figure]
+    """The unedited model's figures on the same requests and edits."""
+    by_kind: dict[str, dict[str, Figure]]
+    """Kind of request -> the edited model's figures on it."""
+    changed: list[ChatChange]
+    """Worst first."""
+    left_out: dict[str, str]
+    """What could not be asked -> why."""
+
+
 class Run(ResultPart):
     """One preset streamed once, in one order."""
 
@@ -120,6 +162,8 @@ class Run(ResultPart):
     ability: dict[str, Figure] = Field(default_factory=dict)
     """`<task>.<metric>` by lm-evaluation-harness."""
     alarms: list[str] = Field(default_factory=list)
+    chat: Chat | None = None
+    """None where it was not measured."""
 
 
 class Result(ResultPart):

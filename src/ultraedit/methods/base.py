@@ -23,6 +23,7 @@ from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import Structure
 from ultraedit.model.form import PromptForm
+from ultraedit.model.runner.base import Runner
 from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.weights import EditedWeight
@@ -74,6 +75,13 @@ class LiveModel:
     structure: Structure
     stack: Stack
     weights: tuple[EditedWeight, ...]
+    runner: Runner
+    text: str
+    """Ordinary text to measure."""
+    micro_batch: int
+    """Prompts run at once, at most."""
+    calibration: Calibration | None = None
+    """What an engine of the same settings measured on this model before; the text is then not run."""
 
     @property
     def shapes(self) -> Shapes:
@@ -180,9 +188,13 @@ class Method(ABC):
     writes_weights: ClassVar[bool] = True
     """Off for a method that keeps its edits beside the model: a saved folder would hold none."""
 
+    stated_needs: ClassVar[Needs]
+    """What it needs whatever its settings are; a method whose needs depend on them says so in `needs`."""
+
     @property
-    @abstractmethod
-    def needs(self) -> Needs: ...
+    def needs(self) -> Needs:
+        """What it needs, for the table of results."""
+        return self.stated_needs
 
     def voice_in(self, form: PromptForm) -> Voice:
         """The voice where prompts have this form.  Raises ConfigError for an unknown voice."""
@@ -196,14 +208,8 @@ class Method(ABC):
         """Raise ConfigError for a setting out of range."""
 
     @abstractmethod
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> Engine:
-        """The method at work on `live`.
-
-        text: ordinary text to measure.  micro_batch: prompts run at once, at most.  calibration: what an engine of
-        these settings measured on this model before.
-        """
+    def engine(self, live: LiveModel) -> Engine:
+        """The method at work on `live`."""
 
 
 def require_positive(name: str, **values: float) -> None:
@@ -216,10 +222,10 @@ def require_positive(name: str, **values: float) -> None:
 class PlainEngine(Engine):
     """An engine that measures nothing before the first turn."""
 
-    def __init__(self, live: LiveModel, micro_batch: int) -> None:
+    def __init__(self, live: LiveModel) -> None:
         self.live = live
         self.calibration = unmeasured_maps(len(live.weights))
-        self.micro_batch = micro_batch
+        self.micro_batch = live.micro_batch
 
 
 def unmeasured_maps(count: int) -> Calibration:
@@ -230,7 +236,7 @@ def unmeasured_maps(count: int) -> Calibration:
 @contextmanager
 def shifts_or_nothing(weights: Sequence[EditedWeight]) -> Iterator[list[Tensor]]:
     """What the block does to the weights, or, on any error, the weights as they were; yields their shifts before."""
-    before = [w.shift.clone() for w in weights]
+    before = [w.shift for w in weights]
     try:
         yield before
     except BaseException:

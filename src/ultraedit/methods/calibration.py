@@ -12,8 +12,9 @@ from ultraedit.methods.base import Calibration, Ids, LiveModel, unmeasured_maps
 from ultraedit.methods.calibration_cache import digest, keep, place, read
 from ultraedit.methods.own_answers import TOKENS, answer_keys, own_answers, request_ids
 from ultraedit.model.context import context_length
+from ultraedit.model.stack import Stack
 from ultraedit.model.trace import text_keys
-from ultraedit.model.weights import originals
+from ultraedit.model.weights import EditedWeight, originals
 
 WORTH_LOOKING = 10**10
 """Tokens times parameters below which measuring takes less time than looking for what was kept."""
@@ -58,10 +59,10 @@ def calibrate(live: LiveModel, text: str, method: Measured) -> Calibration:
         )
     requests = request_ids(live.encoder) if method.asked_own_weight else []
     if not method.measures_text:
-        return measure(live, windows, requests, method)
+        return unmeasured_maps(len(live.weights))
     tokens = sum(len(w) for w in windows) + sum(len(r) + TOKENS for r in requests)
     if tokens * sum(p.numel() for p in live.model.parameters()) < WORTH_LOOKING:
-        return measure(live, windows, requests, method)
+        return _measured(live, windows, requests, method)
     with originals(live.weights):
         settings = (
             method.metric_weight or 0.0,
@@ -74,20 +75,33 @@ def calibrate(live: LiveModel, text: str, method: Measured) -> Calibration:
     if kept is not None:
         return kept
     started = time.perf_counter()
-    made = measure(live, windows, requests, method)
+    made = _measured(live, windows, requests, method)
     if file is not None and time.perf_counter() - started > WORTH_KEEPING:
         keep(file, made)
     return made
 
 
-def measure(
+def _measured(
     live: LiveModel,
     windows: Sequence[list[int]],
     requests: Sequence[list[int]],
     method: Measured,
 ) -> Calibration:
-    """`calibrate` for tokens.  Keys are put into the metric batch by batch and never held all at once."""
-    stack, weights = live.stack, live.weights
+    answers = own_answers(live, requests) if requests else ()
+    return measure(live.stack, live.weights, windows, method, answers)
+
+
+def measure(
+    stack: Stack,
+    weights: Sequence[EditedWeight],
+    windows: Sequence[list[int]],
+    method: Measured,
+    answers: Sequence[Ids] = (),
+) -> Calibration:
+    """`calibrate` for tokens.  Keys are put into the metric batch by batch and never held all at once.
+
+    answers: (request, answer) token ids of the unedited model, for a method that asks for its own answers.
+    """
     if not method.measures_text:
         return unmeasured_maps(len(weights))
     tokens = sum(len(w) for w in windows)
@@ -97,11 +111,10 @@ def measure(
         metrics = [identity_metric(w.projection.d_in, w.shift.device) for w in weights]
     scales = [((method.metric_weight or 0.0) / tokens) ** 0.5] * len(weights)
     with originals(weights):
-        if method.asked_own_weight:
-            pairs = own_answers(live, requests)
-            sizes, total = _key_sizes(live, pairs)
+        if answers:
+            sizes, total = _key_sizes(stack, weights, answers)
             each = method.asked_own_weight / total
-            for keys, counts in answer_keys(live, pairs):
+            for keys, counts in answer_keys(stack, weights, answers):
                 metrics = [
                     m.absorb(k * (counts * each / size).sqrt()[:, None])
                     for m, k, size in zip(metrics, keys, sizes, strict=True)
@@ -118,11 +131,13 @@ def measure(
     return Calibration(norms, cut, sizes)
 
 
-def _key_sizes(live: LiveModel, pairs: Sequence[Ids]) -> tuple[tuple[float, ...], float]:
+def _key_sizes(
+    stack: Stack, weights: Sequence[EditedWeight], answers: Sequence[Ids]
+) -> tuple[tuple[float, ...], float]:
     """Mean square entry of each map's keys on the answers, and what all their tokens count together."""
-    squares = [0.0 for _ in live.weights]
+    squares = [0.0 for _ in weights]
     total = 0.0
-    for keys, counts in answer_keys(live, pairs):
+    for keys, counts in answer_keys(stack, weights, answers):
         total += float(counts.sum())
         squares = [
             s + float((k.square().mean(1) * counts).sum())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,8 +40,9 @@ from ultraedit.methods.calibration import calibrate
 from ultraedit.methods.prompt_tokens import keep_leading
 from ultraedit.methods.scores import answer_scores
 from ultraedit.model.batch import Batch
-from ultraedit.model.stack import Stack
-from ultraedit.model.trace import LossKind, Trace, TrunkCache, trace
+from ultraedit.model.runner.base import Runner
+from ultraedit.model.runner.trunk_cache import TrunkCache
+from ultraedit.model.trace import LossKind, Trace
 from ultraedit.model.weights import EditedWeight
 
 LEARNED = 0.8
@@ -120,17 +121,14 @@ class ClosedForm(Method):
             memory=f"No edit is kept; {self.keeps()}, whatever the number of edits.",
         )
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> TurnEngine:
-        if calibration is None:
-            calibration = calibrate(live, text, self)
+    def engine(self, live: LiveModel) -> TurnEngine:
+        calibration = live.calibration or calibrate(live, live.text, self)
         return TurnEngine(
-            live.stack,
+            live.runner,
             live.weights,
             calibration,
             self,
-            micro_batch=micro_batch,
+            micro_batch=live.micro_batch,
             begin=live.encoder.opening,
         )
 
@@ -163,23 +161,12 @@ class ClosedFormState(State):
         return self
 
 
-class Listener:
-    """Hears the phases of a turn.  This one does nothing; a memory plan sorts what is allocated by them."""
-
-    def phase(self, name: str) -> AbstractContextManager[object]:
-        """Around a phase: "statistics" or "solve"."""
-        return nullcontext()
-
-    def made(self, name: str, *tensors: Tensor) -> None:
-        """Told what was computed: "trunk cache" or "keys and gradients"."""
-
-
 class TurnEngine(Engine):
     """Runs turns of a method in closed form."""
 
     def __init__(
         self,
-        stack: Stack,
+        runner: Runner,
         weights: Sequence[EditedWeight],
         calibration: Calibration,
         method: ClosedForm,
@@ -188,13 +175,12 @@ class TurnEngine(Engine):
         trunk_cache_bytes: int = 512 * 2**20,
         begin: int = 1,
         leave_out_learned: bool = True,
-        listener: Listener | None = None,
     ) -> None:
         """begin: number of tokens that all prompts begin with, and at least 1: none of those is ever edited.
 
         leave_out_learned: off for a plan of the most that a turn can take.
         """
-        self.stack = stack
+        self.runner = runner
         self.weights = tuple(weights)
         self.calibration = calibration
         self.method: ClosedForm = method
@@ -202,7 +188,6 @@ class TurnEngine(Engine):
         self.trunk_cache_bytes = trunk_cache_bytes
         self.begin = begin
         self.leave_out_learned = leave_out_learned
-        self.listener = listener or Listener()
 
     @property
     def shapes(self) -> Shapes:
@@ -220,7 +205,8 @@ class TurnEngine(Engine):
         work = _LiveTurn(self, turn.pairs)
         try:
             updates, state = write_turn(work, state)
-            last = work.measure()
+            last, first = work.measure(), work.first
+            del work  # its trunk cache makes room for the new shifts
         except BaseException as error:
             for w in self.weights:
                 w.write()
@@ -237,8 +223,8 @@ class TurnEngine(Engine):
             w.name: w.commit(update, self.method.rounded) / w.norm
             for w, update in zip(self.weights, updates, strict=True)
         }
-        owner = torch.tensor(list(turn.owners))[torch.cat([t.owner for t in work.first]).cpu()]
-        p_before, _, _ = answer_scores(work.first, turn.owners, turn.lengths)
+        owner = torch.tensor(list(turn.owners))[torch.cat([t.owner for t in first]).cpu()]
+        p_before, _, _ = answer_scores(first, turn.owners, turn.lengths)
         p_after, learned, stops = answer_scores(last, turn.owners, turn.lengths)
         return TurnResult(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
 
@@ -247,13 +233,13 @@ class TurnEngine(Engine):
         size = self.method.micro_batch
         if size is None:
             begin = self.begin if self.method.edited_prompt_tokens else 0
-            return self.stack.batches(pairs, self.micro_batch, begin)
+            return self.runner.batches(pairs, self.micro_batch, begin)
         # as released: sorted by the length of prompt and answer together, longest first
         order = sorted(
             range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]), reverse=True
         )
         groups = [order[k : k + size] for k in range(0, len(order), size)]
-        return [self.stack.batch([pairs[i] for i in g], g) for g in groups]
+        return [self.runner.batch([pairs[i] for i in g], g) for g in groups]
 
 
 class _LiveTurn:
@@ -261,9 +247,9 @@ class _LiveTurn:
 
     def __init__(self, engine: TurnEngine, pairs: Sequence[Ids]) -> None:
         self.engine = engine
-        self.stack, self.weights, self.method = engine.stack, engine.weights, engine.method
-        self.cache = TrunkCache(engine.stack, engine.batches(pairs), engine.trunk_cache_bytes)
-        engine.listener.made("trunk cache", *self.cache.kept)
+        self.runner, self.weights, self.method = engine.runner, engine.weights, engine.method
+        self.cache = TrunkCache(engine.runner, engine.batches(pairs), engine.trunk_cache_bytes)
+        self.runner.listener.made("trunk cache", *self.cache.kept)
         self.first: list[Trace] = []
         """What the first step traced, before anything was written."""
         self._traces: list[Trace] = []
@@ -271,7 +257,7 @@ class _LiveTurn:
         """Per batch, the lead asked of each of its answer tokens, where the method asks for one."""
 
     def phase(self, name: str) -> AbstractContextManager[object]:
-        return self.engine.listener.phase(name)
+        return self.runner.listener.phase(name)
 
     def trace(self, step: int) -> Sequence[Trace]:
         """Keys and value gradients at the weights of now; nothing once no edit is left to write."""
@@ -299,13 +285,13 @@ class _LiveTurn:
             )
         for w, update in zip(self.weights, updates, strict=True):
             w.preview(update, self.method.rounded)
+        self.runner.listener.pause()
 
     def measure(self) -> list[Trace]:
         """The turn's texts through the weights as they are now, without gradient."""
         self.cache.take_back()
         last = [
-            trace(self.stack, self.weights, b, self.cache.get(i), None)
-            for i, b in enumerate(self.cache.whole)
+            self.runner.trace(b, self.cache.get(i), None) for i, b in enumerate(self.cache.whole)
         ]
         _require_finite(last)
         return last
@@ -315,7 +301,7 @@ class _LiveTurn:
         batch, rows = self.cache.batches[index], self.cache.rows[index]
         if not batch.lengths:
             return self._nothing(self.cache.whole[index])
-        made = self.engine.listener.made
+        made = self.runner.listener.made
         prefix, trunk = None, self.cache.get(index)
         if self.method.steps > 1:
             prefix = self.cache.prefix(index)
@@ -326,7 +312,7 @@ class _LiveTurn:
             lead = self._wanted[index]
             if rows is not None:
                 lead = lead[torch.isin(self.cache.whole[index].answers[0], rows)]
-        found = trace(self.stack, self.weights, batch, trunk, self.method.loss, prefix, lead)
+        found = self.runner.trace(batch, trunk, self.method.loss, prefix, lead)
         made("keys and gradients", *found.keys, *found.grads)
         if rows is None:
             return found

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ultraedit.methods.base import (
-    Calibration,
     EncodedTurn,
     Ids,
     LiveModel,
@@ -41,21 +41,17 @@ class FineTune(Method):
     enough: float = 0.05
     """Mean loss of an edit at which training ends."""
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
-            subject="No.",
-            memory="All edits so far, and Adam's two moments of the edited maps while it trains.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
+        subject="No.",
+        memory="All edits so far, and Adam's two moments of the edited maps while it trains.",
+    )
 
     def check(self) -> None:
         require_positive(self.name, rate=self.rate, epochs=self.epochs, batch=self.batch)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> FineTuneEngine:
-        return FineTuneEngine(live, self, micro_batch)
+    def engine(self, live: LiveModel) -> FineTuneEngine:
+        return FineTuneEngine(live, self)
 
 
 @dataclass(frozen=True)
@@ -76,8 +72,8 @@ class AllEdits(State):
 class FineTuneEngine(PlainEngine):
     """Training begins again from the original weights each time, and can be put off until the model is asked."""
 
-    def __init__(self, live: LiveModel, method: FineTune, micro_batch: int) -> None:
-        super().__init__(live, micro_batch)
+    def __init__(self, live: LiveModel, method: FineTune) -> None:
+        super().__init__(live)
         self.method: FineTune = method
 
     def start(self) -> AllEdits:
@@ -122,7 +118,7 @@ class FineTuneEngine(PlainEngine):
 
     def train(self, state: AllEdits) -> None:
         """From the original weights on."""
-        masters = [w.shift for w in self.live.weights]
+        masters = [w.shift for w in self.live.weights]  # new ones, which nobody shares
         optimiser = torch.optim.Adam(masters, lr=self.method.rate)
         live = [w.parameter.requires_grad_(True) for w in self.live.weights]
 
@@ -141,14 +137,20 @@ class FineTuneEngine(PlainEngine):
                 master.grad = parameter.grad = None
                 parameter.requires_grad_(False)
 
-    def epochs(self, state: AllEdits, step: Callable[[], None]) -> None:
-        """All edits so far, `step` after each backward pass."""
+    def epochs(
+        self,
+        state: AllEdits,
+        step: Callable[[], None],
+        pause: Callable[[], None] | None = None,
+    ) -> None:
+        """All edits so far, `step` after each backward pass; `pause` in place of the listener's own."""
         train(
             Lesson(self.live.stack, list(state.pairs.values())),
             step,
             epochs=self.method.epochs,
             batch=self.method.batch,
             enough=self.method.enough,
+            pause=pause or self.live.runner.listener.pause,
         )
 
 

@@ -76,17 +76,10 @@ class Place:
 class LocatedEngine(Engine):
     """Finds values, and writes them into one map after the other, the lowest first."""
 
-    def __init__(
-        self,
-        live: LiveModel,
-        method: Located,
-        text: str,
-        micro_batch: int,
-        calibration: Calibration | None,
-    ) -> None:
+    def __init__(self, live: LiveModel, method: Located) -> None:
         self.live = live
         self.method: Located = method
-        self.micro_batch = micro_batch
+        self.micro_batch = live.micro_batch
         top = max(w.projection.block for w in live.weights)
         if top == live.structure.depth - 1 or any(
             w.projection.role != "down" for w in live.weights
@@ -98,7 +91,7 @@ class LocatedEngine(Engine):
         self._above = Stack(live.model, live.structure, top + 1)
         # the pieces that prompts are put behind: of the bundled text always, so that a workspace opens with the same
         self._pieces = _windows(live, anchor_text())[: method.contexts]
-        self.calibration = calibration or _measure(live, _windows(live, text))
+        self.calibration = live.calibration or _measure(live, _windows(live, live.text))
 
     @property
     def text_covariance(self) -> list[Float[Tensor, "d_in d_in"]]:
@@ -121,6 +114,8 @@ class LocatedEngine(Engine):
         groups = [places[k : k + GROUP] for k in range(0, len(places), GROUP)]
         weights = self.live.weights
         before, _, _ = measure(self.live, turn, self.micro_batch)
+        listener = self.live.runner.listener
+        self._above.listener = listener
         updates: list[Update] = []
         keys: list[Tensor] = []
         moved: dict[str, float] = {}
@@ -139,6 +134,7 @@ class LocatedEngine(Engine):
                 missing = (wanted - hidden) / (len(weights) - i)
                 updates.append(self.system(i, keys[i], state).solve(missing))
                 moved[w.name] = w.commit(updates[i]) / w.norm
+                listener.pause()
             after, learned, stops = measure(self.live, turn, self.micro_batch)
         state = self.remember(state, keys)
         owner = torch.tensor(turn.written)
@@ -198,6 +194,8 @@ class LocatedEngine(Engine):
             with torch.no_grad():
                 share_of = (shift * unit).norm(dim=-1, keepdim=True) / size
                 shift *= (self.method.value_clamp / share_of.clamp(min=1e-12)).clamp(max=1.0)
+            del loss, relative, moved, here
+            self._above.listener.pause()
         return start + (shift * unit).detach()
 
     @torch.no_grad()

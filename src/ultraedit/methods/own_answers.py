@@ -7,20 +7,21 @@ from the model's own samples too).  The requests are this package's own, and not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ultraedit.data.requests import bundled_requests
 from ultraedit.errors import DataError
 from ultraedit.methods.base import Ids, LiveModel
 from ultraedit.model.context import context_length
 from ultraedit.model.generate import greedy_ids, stop_token_ids
+from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.trace import trace
-from ultraedit.model.weights import originals
+from ultraedit.model.weights import EditedWeight, originals
 
 TOKENS = 32
 """Length to which an answer is generated."""
@@ -30,20 +31,18 @@ FIRST_WEIGHT = 8.0
 
 BATCH = 50
 
+REQUEST_TOKENS = 40
+"""Of a usual request in a chat template, for a plan."""
+
 
 def request_ids(encoder: PromptEncoder) -> list[list[int]]:
     """Token ids of the bundled requests for editors, in the form that this model is asked in."""
-    from ultraedit.data.bundled import requests_path
-
     found: list[list[int]] = []
-    with requests_path().open(encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            if row["split"] == "anchor":
-                try:
-                    found.append(encoder.prompt(row["messages"][0]["content"]))
-                except DataError:  # a template that refuses this text: there are others
-                    continue
+    for request in bundled_requests("anchor"):
+        try:
+            found.append(encoder.prompt(request.question))
+        except DataError:  # a template that refuses this text: there are others
+            continue
     return found
 
 
@@ -63,13 +62,20 @@ def own_answers(live: LiveModel, requests: Sequence[list[int]]) -> list[Ids]:
     return pairs
 
 
+def blank_answers(weight: float) -> list[Ids]:
+    """As many requests and answers as are measured for this weight, of usual lengths and no content."""
+    if not weight:
+        return []
+    return [([0] * REQUEST_TOKENS, [0] * TOKENS) for _ in bundled_requests("anchor")]
+
+
 @torch.no_grad()
 def answer_keys(
-    live: LiveModel, pairs: Sequence[Ids]
+    stack: Stack, weights: Sequence[EditedWeight], pairs: Sequence[Ids]
 ) -> Iterator[tuple[tuple[Float[Tensor, "n _"], ...], Float[Tensor, " n"]]]:
     """Per micro-batch: the keys of each map at every answer token, and what each token counts."""
-    for batch in live.stack.batches(pairs, BATCH):
-        traced = trace(live.stack, live.weights, batch, live.stack.trunk(batch), None)
+    for batch in stack.batches(pairs, BATCH):
+        traced = trace(stack, weights, batch, stack.trunk(batch), None)
         owner = batch.answers[0]
         first = torch.ones_like(owner, dtype=torch.bool)
         first[1:] = owner[1:] != owner[:-1]

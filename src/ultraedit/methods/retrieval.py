@@ -20,7 +20,6 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ultraedit.methods.base import (
-    Calibration,
     EncodedTurn,
     LiveModel,
     Method,
@@ -40,26 +39,22 @@ class Retrieval(Method):
 
     writes_weights: ClassVar[bool] = False
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="None.",
-            subject="No.",
-            memory="All edits so far, as text with an index, and their tokens in every prompt.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="None.",
+        subject="No.",
+        memory="All edits so far, as text with an index, and their tokens in every prompt.",
+    )
 
     def check(self) -> None:
         require_positive(self.name, nearest=self.nearest)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> RetrievalEngine:
-        return RetrievalEngine(live, self, micro_batch)
+    def engine(self, live: LiveModel) -> RetrievalEngine:
+        return RetrievalEngine(live, self)
 
 
 class RetrievalEngine(PlainEngine):
-    def __init__(self, live: LiveModel, method: Retrieval, micro_batch: int) -> None:
-        super().__init__(live, micro_batch)
+    def __init__(self, live: LiveModel, method: Retrieval) -> None:
+        super().__init__(live)
         self.method: Retrieval = method
 
     def start(self) -> Facts:

@@ -232,11 +232,12 @@ def load_metrics(tensors: Mapping[str, Tensor], count: int) -> Metrics:
     return tuple(metrics)
 
 
-_BARE = UltraEdit("thorough", step=0.15, steps=6, text_weight=1000.0, history=True, whiten=True)
+_DEFAULT = UltraEdit("default", step=0.15, steps=6, text_weight=1000.0, history=True, whiten=True)
 
 PRESETS = {
-    "default": UltraEdit(
-        "default",
+    "default": _DEFAULT,
+    "gentle": UltraEdit(
+        "gentle",
         modules="upper",
         voice="auto",
         step=0.3,
@@ -248,6 +249,6 @@ PRESETS = {
         history=True,
         whiten=True,
     ),
-    "thorough": replace(_BARE, prompt_tokens=4),
-    "fast": replace(_BARE, name="fast", step=0.35, steps=1),
+    "thorough": replace(_DEFAULT, name="thorough", prompt_tokens=4),
+    "fast": replace(_DEFAULT, name="fast", step=0.35, steps=1),
 }

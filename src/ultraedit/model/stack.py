@@ -32,6 +32,7 @@ from ultraedit.model.batch import (
 from ultraedit.model.cache import Prefix, PrefixCache, PrefixFinished, Shared, repeat
 from ultraedit.model.find import Structure
 from ultraedit.model.replace import head_logits, replaced_forwards
+from ultraedit.model.runner.listener import Listener
 
 TRUNK_TOKENS = 512
 """Tokens run together through the trunk.  Measured on a 2-core CPU: fewer or more are slower (docs/lab/batching.md)."""
@@ -51,6 +52,8 @@ class Stack:
         self.decoder = structure.decoder
         self.blocks = structure.blocks
         self.first = first
+        self.listener = Listener()
+        """Told between chunks of the trunk (`Listener.pause`), when no block is replaced."""
         self.cached = True
         """Whether the prefix columns are run apart and handed on as keys and values.  `check` takes it back for
         families with blocks that keep other things: they run all columns together."""
@@ -123,17 +126,19 @@ class Stack:
         cells = [batches[n].cells(i, len(begin)) + starts[n] for n, i in rows]
         lengths = [len(c) for c in cells]
         flat: Tensor | None = None
-        with self._stubbed(stubs):
-            for chunk in chunks(lengths, self.together):
-                row, place = _places(lengths[chunk], self.device)
-                cell = torch.cat(cells[chunk]).to(self.device)
-                packed = ids.new_zeros(len(lengths[chunk]), max(lengths[chunk]))
-                packed[row, place] = ids[cell]
+        for chunk in chunks(lengths, self.together):
+            row, place = _places(lengths[chunk], self.device)
+            cell = torch.cat(cells[chunk]).to(self.device)
+            packed = ids.new_zeros(len(lengths[chunk]), max(lengths[chunk]))
+            packed[row, place] = ids[cell]
+            with self._stubbed(stubs):
                 self._decode(packed, cache=self._begun(shared, len(packed)))
-                hidden = kept.pop()
-                if flat is None:  # a token has one vector, or several (hyper-connections)
-                    flat = hidden.new_zeros(len(ids), *hidden.shape[2:])
-                flat[cell] = hidden[row, place]
+            hidden = kept.pop()
+            if flat is None:  # a token has one vector, or several (hyper-connections)
+                flat = hidden.new_zeros(len(ids), *hidden.shape[2:])
+            flat[cell] = hidden[row, place]
+            del hidden
+            self.listener.pause()
         assert flat is not None  # batches have rows
         parts = zip(batches, flat.split([b.mask.numel() for b in batches]), strict=True)
         found = [part.view(*b.mask.shape, *part.shape[1:]) for b, part in parts]

@@ -41,6 +41,8 @@ class EditedWeight:
         parameter = self.parameter
         self.original = parameter.detach().clone()
         self._shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
+        self._previewed: Update | None = None
+        """What the live weight holds beside the shift; None where it holds nothing, or it is not known."""
 
     @property
     def name(self) -> str:
@@ -103,43 +105,56 @@ class EditedWeight:
         """Make the live weight what `commit` would make it, and leave the shift: `write` takes it back."""
         if rounded:
             self.write()  # the shift is exactly what earlier turns left behind in the live weight
+        self._previewed = None
         for rows in _chunks(self._shift.shape[0]):
             delta = self.map.rows_of(update, rows)
             if rounded:
                 self.map.add(rows, delta)
             else:
                 self.map.write(rows, self.original[rows], self._shift[rows] + delta)
+        self._previewed = update
 
     @torch.no_grad()
     def commit(self, update: Update, rounded: bool = False) -> float:
         """shift += update, live weight with it; returns the Frobenius norm of the shift's change.
 
         `rounded` is the published way: the update is cast to the weight's dtype and added there, and the shift
-        becomes what that left behind.
+        becomes what that left behind.  A live weight that `preview` made from the same update is not written again.
         """
         if rounded:
-            self.preview(update, rounded=True)
-            before = self._shift.clone()
-            torch.sub(exact(self.map.live.data), exact(self.original), out=self._shift)
-            self.write()  # changes at most the last bit, and makes the shift bring back just this weight
-            return float(torch.linalg.vector_norm(self._shift - before))
+            if self._previewed is not update:
+                self.preview(update, rounded=True)
+            shift = exact(self.map.live.data) - exact(self.original)
+            moved = float(torch.linalg.vector_norm(shift.to(self._shift) - self._shift))
+            self.set_shift(
+                shift
+            )  # changes at most the last bit: the shift brings back just this weight
+            return moved
         squares = 0.0
-        for rows in _chunks(self._shift.shape[0]):
+        shift = torch.empty_like(self._shift)
+        for rows in _chunks(shift.shape[0]):
             delta = self.map.rows_of(update, rows)
             squares += float(delta.square().sum())
-            self._shift[rows] += delta
-        self.write()
+            torch.add(self._shift[rows], delta, out=shift[rows])
+        if self._previewed is update:
+            self._shift, self._previewed = shift, None
+        else:
+            self.set_shift(shift)
         return squares**0.5
 
     @torch.no_grad()
     def set_shift(self, shift: Float[Tensor, "r c"]) -> None:
-        """Replace the shift by another of the parameter's layout, and write the live weight."""
-        self._shift.copy_(shift)
+        """Take another shift of the parameter's layout, and write the live weight.
+
+        The tensor is kept and not copied: no shift is written into once it is set, so snapshots can share it.
+        """
+        self._shift = shift.detach().to(self._shift).contiguous()
         self.write()
 
     @torch.no_grad()
     def write(self) -> None:
         """Make the live weight what the shift says."""
+        self._previewed = None
         for rows in _chunks(self._shift.shape[0]):
             self.map.write(rows, self.original[rows], self._shift[rows])
 

@@ -18,8 +18,8 @@ from ultraedit.editing.receipt import Receipt
 from ultraedit.errors import WorkspaceError
 from ultraedit.model.batch import Batch
 from ultraedit.model.steady import steady
-from ultraedit.model.trace import trace
 from ultraedit.model.weights import originals
+from ultraedit.workspace.chat import ChatReading, own_answers
 from ultraedit.workspace.config import HealthConfig, Thresholds
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import EditRow, HealthRow
@@ -64,9 +64,7 @@ class Canary:
         total, count = 0.0, 0
         for batch, trunk in zip(self._batches, self._trunks, strict=True):
             with steady(self._editor.model):
-                log_probs = trace(
-                    self._editor.stack, self._editor.weights, batch, trunk, None
-                ).log_probs
+                log_probs = self._editor.runner.trace(batch, trunk, None).log_probs
             total -= float(log_probs.double().sum())
             count += log_probs.numel()
         return total / max(count, 1)
@@ -128,6 +126,8 @@ class Monitor:
         self._config = config
         self._canary = Canary(editor, config.canary_tokens) if config.canary_tokens else None
         self._reservoir = Reservoir(config.reservoir_size, seed)
+        asked = editor.form == "chat" and editor.method.writes_weights
+        self._answers = own_answers(editor) if asked else None
 
     def read(
         self, receipts: Sequence[Receipt], turn: int, history: History, parent: int
@@ -159,6 +159,10 @@ class Monitor:
             reasons=tuple(text for _, text in reasons),
         )
 
+    def chat(self) -> ChatReading | None:
+        """What is left of the model's own answers; None where no request can be asked in chat form."""
+        return None if self._answers is None else self._answers.read()
+
     def _kept(self, history: History, parent: int, rewritten: set[str]) -> float | None:
         editor = self._editor
         rows = [
@@ -174,7 +178,7 @@ class Monitor:
         return sum(map(self._answered, batches, trunks)) / len(rows)
 
     def _answered(self, batch: Batch, trunk: Tensor) -> int:
-        found = trace(self._editor.stack, self._editor.weights, batch, trunk, None)
+        found = self._editor.runner.trace(batch, trunk, None)
         return sum(
             bool(found.hits[found.owner == pair].all()) for pair in found.owner.unique().tolist()
         )

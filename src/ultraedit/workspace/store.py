@@ -8,7 +8,8 @@ lies on disk beyond it is thrown away by the next writer.  Never imports torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +63,7 @@ class Store:
         self.config = config
         self.journal = journal
         self._lock = lock
+        self._remark = ""
 
     @property
     def history(self) -> History:
@@ -174,6 +176,21 @@ class Store:
 
     # -- changing ----------------------------------------------------------------------------------
 
+    @contextmanager
+    def noted(self, remark: str) -> Iterator[None]:
+        """Every commit inside the block says this in its note, behind its own words."""
+        outer, self._remark = self._remark, remark
+        try:
+            yield
+        finally:
+            self._remark = outer
+
+    def announce(self, server: str) -> None:
+        """Say in the lock at which address this writer takes changes, so that a second one is told."""
+        self.require_writer()
+        assert self._lock is not None
+        self._lock.announce(server)
+
     def commit(
         self,
         kind: str,
@@ -212,7 +229,7 @@ class Store:
                     "drop_states": sorted(states - wanted[0]),
                     "drop_pairs": sorted(pairs - wanted[1]),
                     "add_states": sorted(restored),
-                    "note": note,
+                    "note": "; ".join(part for part in (note, self._remark) if part),
                     "previous": "",
                     "digest": "",
                 }

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from ultraedit.data.requests import bundled_requests
 from ultraedit.errors import DataError
 from ultraedit.evaluation.chat.checks import CHECKS, passes
-from ultraedit.evaluation.chat.requests import bundled_requests
 
 CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [
     (

@@ -29,7 +29,7 @@ def requests() -> list[Request]:
     )
     turns = (("user", "Hi"), ("assistant", "Hello"), ("user", "Who?"))
     made.append(Request("t", "turns", "score", turns, (), ()))
-    check = {"check": "words", "least": 0}
+    check = {"check": "words", "least": 1}
     made.append(Request("i", "instruction", "score", (("user", "Go"),), (), (check,)))
     return made
 
@@ -68,7 +68,9 @@ def break_(model: PreTrainedModel) -> None:
 def with_own_answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[Request]:
     """The requests, with what this very model says as the right answer."""
     said = measure(model, tokenizer).unedited().answers
-    return [replace(r, answers=(said[r.id].text,)) for r in requests() if said[r.id].text.strip()]
+    asked = [replace(r, answers=(said[r.id].text,)) for r in requests() if said[r.id].text.strip()]
+    assert "i" in {r.id for r in asked}
+    return asked
 
 
 def test_no_edit_changes_nothing(
@@ -106,7 +108,7 @@ def test_a_broken_model_shows_in_every_comparison(
 def test_answers_and_figures_are_the_same_one_by_one_and_together(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    chats = [measure(model, tokenizer, batch=batch) for batch in (1, 3, 50)]
+    chats = [measure(model, tokenizer, batch=batch) for batch in (1, 50)]
     befores = [chat.unedited(records()) for chat in chats]
     break_(model)
     scores = [c.edited(b, records()) for c, b in zip(chats, befores, strict=True)]
@@ -117,6 +119,25 @@ def test_answers_and_figures_are_the_same_one_by_one_and_together(
         for row, one in zip(score.rows, scores[0].rows, strict=True):
             assert replace(row, kl=0.0) == replace(one, kl=0.0)
             assert row.kl == pytest.approx(one.kl, rel=1e-5)
+
+
+def test_instructions_kept_are_those_passed_by_both(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """An edited model of shorter answers passes more of some checks than before; kept cannot rise."""
+    said = measure(model, tokenizer).unedited().answers["r0"].text
+    begins = ({"check": "begins", "opening": said[:2]},)
+    other = ({"check": "excludes", "words": [said]},)
+    asked = [replace(requests()[0], id=f"i{k}", checks=c) for k, c in enumerate((begins, other))]
+    chat = measure(model, tokenizer, asked)
+    before = chat.unedited()
+    assert chat.edited(before).edited["instructions_kept"].value == 1
+    break_(model)
+    scores = chat.edited(before)
+    assert scores.unedited["instructions"].value == 0.5
+    assert scores.edited["instructions"].value == 0.5
+    assert scores.edited["instructions_kept"].n == 1
+    assert scores.edited["instructions_kept"].value == 0
 
 
 def test_the_kl_is_that_of_whole_distributions_token_by_token(
@@ -315,9 +336,7 @@ def test_a_result_is_json_and_each_figure_has_its_protocol(
     for name, figure in scores.edited.items():
         assert figure.protocol == PROTOCOL.words(name)
         assert figure.low <= figure.value <= figure.high
-    assert set(scores.edited) == set(FIGURES) - {"instructions", "checks"} or set(
-        scores.edited
-    ) == set(FIGURES)
+    assert set(scores.edited) == set(FIGURES)
     assert set(scores.by_kind) == {row.kind for row in scores.rows}
 
 

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from ultraedit.data.bundled import anchor_text, facts_path, requests_path
+from ultraedit.data.requests import KINDS, Request, bundled_requests
 from ultraedit.evaluation import match
 from ultraedit.evaluation.chat.checks import CHECKS
-from ultraedit.evaluation.chat.requests import KINDS, Request, bundled_requests
 
 PLAIN = frozenset(
     match.normalise(

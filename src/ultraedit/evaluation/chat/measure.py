@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ultraedit.data.requests import Request, bundled_requests
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation import match
 from ultraedit.evaluation.chat.protocol import EARLIER, SYSTEM, WAYS, ChatProtocol, Way
-from ultraedit.evaluation.chat.requests import Request, bundled_requests
 from ultraedit.evaluation.chat.scores import (
     ChatRow,
     ChatScores,
@@ -26,7 +26,7 @@ from ultraedit.evaluation.chat.unedited import Asked, Said, UneditedChat
 from ultraedit.evaluation.generate import Generator
 from ultraedit.evaluation.questions import key, sample
 from ultraedit.evaluation.scorer import ModelScorer, Scorer
-from ultraedit.evaluation.text import Pair
+from ultraedit.evaluation.text import TokenPair
 from ultraedit.model.context import context_length
 from ultraedit.model.generate import stop_token_ids
 from ultraedit.model.replace import head_logits
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ultraedit.data.record import Record
 
 Recall = Callable[[str], str]
+OnAnswers = Callable[[int], None]
 _KL_ROWS = 256  # rows of logits held at once, twice: 256 x 49,152 floats are 50 MB
 _HEAD_TOLERANCE = 0.05
 
@@ -92,16 +93,26 @@ class ChatMeasure:
 
     # -- measuring ---------------------------------------------------------------------------------
 
-    def unedited(self, records: Sequence[Record] = ()) -> UneditedChat:
+    def answers(self, records: Sequence[Record] = ()) -> int:
+        """How many answers `unedited` or `edited` generates, at most: nearly all of the time."""
+        chosen = sample(records, self.protocol.edits, self.protocol.seed)
+        return len(self.requests) + len(WAYS) * len(chosen)
+
+    def unedited(
+        self, records: Sequence[Record] = (), *, on_answers: OnAnswers | None = None
+    ) -> UneditedChat:
         """Ask the unedited model.
 
         Args:
             records: the edits to come; a sample of them, drawn by the seed, is asked about.
+            on_answers: called after each batch with the number of answers it gave.
 
         Returns:
             Its answers, and what is needed for the KL to it.
         """
-        said = self._say([self._ids(r) for r in self.requests], self.protocol.max_new_tokens)
+        said = self._say(
+            [self._ids(r) for r in self.requests], self.protocol.max_new_tokens, on_answers
+        )
         answers = dict(zip((r.id for r in self.requests), said, strict=True))
         scored = self._scorer.score(
             [self._pair(r, answers[r.id], None) for r in self.requests], states=True
@@ -109,21 +120,30 @@ class ChatMeasure:
         states = {r.id: _known(s.states) for r, s in zip(self.requests, scored, strict=True)}
         chosen = sample(records, self.protocol.edits, self.protocol.seed)
         asked, prompts = self._asked([r for r in records if key(r) in chosen], None)
-        edits = dict(zip(asked, self._say(prompts, self.protocol.edit_tokens), strict=True))
+        replies = self._say(prompts, self.protocol.edit_tokens, on_answers)
+        edits = dict(zip(asked, replies, strict=True))
         head = self._logprobs(states[self.requests[0].id]).cpu()
         return UneditedChat(self.protocol, answers, edits, states, head)
 
     def edited(
-        self, before: UneditedChat, records: Sequence[Record] = (), *, recall: Recall | None = None
+        self,
+        before: UneditedChat,
+        records: Sequence[Record] = (),
+        *,
+        newest: Sequence[Record] | None = None,
+        recall: Recall | None = None,
+        on_answers: OnAnswers | None = None,
     ) -> ChatScores:
         """Ask the edited model the same, and compare.
 
         Args:
             before: what `unedited` gave for this model and these requests.
-            records: the edits made so far, oldest first; those that `unedited` was asked about are
-                asked, and the newest are looked for in the answers.
+            records: the edits made so far; those that `unedited` was asked about are asked.
+            newest: the edits whose targets are looked for in the answers, oldest first; None takes
+                the end of `records`.
             recall: turns a question into what the model is asked, for a method that keeps its edits
                 beside the model.
+            on_answers: called after each batch with the number of answers it gave.
 
         Returns:
             Figures of both models, and every answer.
@@ -134,14 +154,17 @@ class ChatMeasure:
         """
         self._check(before)
         said = self._say(
-            [self._ids(r, recall) for r in self.requests], self.protocol.max_new_tokens
+            [self._ids(r, recall) for r in self.requests],
+            self.protocol.max_new_tokens,
+            on_answers,
         )
         kl = self._kl(before, recall)
         known = {at.edit for at in before.edits}
         made = {key(r): r for r in records if key(r) in known}
         asked, prompts = self._asked(list(made.values()), recall)
-        answers = dict(zip(asked, self._say(prompts, self.protocol.edit_tokens), strict=True))
-        rows = self._rows(before, said, kl, records)
+        replies = self._say(prompts, self.protocol.edit_tokens, on_answers)
+        answers = dict(zip(asked, replies, strict=True))
+        rows = self._rows(before, said, kl, records if newest is None else newest)
         edits = [_edit_row(at, made[at.edit], before.edits[at], s) for at, s in answers.items()]
         old, new = summarise(rows, edits, self.protocol)
         return ChatScores(
@@ -180,14 +203,18 @@ class ChatMeasure:
     def _conversation(self, messages: Sequence[tuple[str, str]]) -> list[int]:
         return self._chat.conversation([{"role": r, "content": text} for r, text in messages])
 
-    def _say(self, prompts: Sequence[list[int]], limit: int) -> list[Said]:
-        found = self._generator.generate(prompts, max_new_tokens=limit, stop_at_newline=False)
+    def _say(
+        self, prompts: Sequence[list[int]], limit: int, on_answers: OnAnswers | None
+    ) -> list[Said]:
+        found = self._generator.generate(
+            prompts, max_new_tokens=limit, stop_at_newline=False, on_answers=on_answers
+        )
         return [Said(g.text, g.ids, g.stopped) for g in found]
 
-    def _pair(self, request: Request, said: Said, recall: Recall | None) -> Pair:
+    def _pair(self, request: Request, said: Said, recall: Recall | None) -> TokenPair:
         """The request with the unedited model's own answer, its end included where it ended."""
         end = (self._end,) if said.ended and self._end is not None else ()
-        return Pair(tuple(self._ids(request, recall)), (*said.ids, *end))
+        return TokenPair(tuple(self._ids(request, recall)), (*said.ids, *end))
 
     def _asked(
         self, records: Sequence[Record], recall: Recall | None
@@ -252,9 +279,9 @@ class ChatMeasure:
         before: UneditedChat,
         said: Sequence[Said],
         kl: Sequence[float],
-        records: Sequence[Record],
+        newest: Sequence[Record],
     ) -> list[ChatRow]:
-        recent = records[len(records) - min(len(records), self.protocol.recent) :]
+        recent = newest[max(len(newest) - self.protocol.recent, 0) :]
         old = [before.answers[r.id] for r in self.requests]
         copied = find_copies(
             [

@@ -37,6 +37,8 @@ FIGURES: dict[str, str] = {
     "kept": "of the requests that the unedited model answered rightly, those that still are",
     "right": "the answer contains an accepted answer as whole words, normalised",
     "instructions": "the answer passes all checks of its instruction",
+    "instructions_kept": "of the instructions that the unedited model's answer passes, those that "
+    "still pass",
     "checks": "share of an instruction's checks that the answer passes",
     "words": "mean number of words of an answer",
     "ended": "the answer ended by itself within the limit on tokens",
@@ -50,7 +52,9 @@ FIGURES: dict[str, str] = {
 }
 """Every figure -> how it is made."""
 
-AGAINST_UNEDITED = frozenset({"kl", "same_first_token", "same_answer", "kept", "copies"})
+AGAINST_UNEDITED = frozenset(
+    {"kl", "same_first_token", "same_answer", "kept", "instructions_kept", "copies"}
+)
 """Figures that compare with the unedited model, which therefore has none."""
 
 LOWER_IS_BETTER = frozenset({"kl", "repetition", "loops", "copies"})

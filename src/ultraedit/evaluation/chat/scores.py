@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ultraedit.data.requests import Kind, Request
 from ultraedit.evaluation import match
 from ultraedit.evaluation.chat.checks import passes
 from ultraedit.evaluation.chat.protocol import WAYS, ChatProtocol, Way
-from ultraedit.evaluation.chat.requests import Kind, Request
 from ultraedit.evaluation.chat.unedited import Said
 from ultraedit.evaluation.intervals import Figure, figure
 
@@ -197,8 +197,14 @@ def _against(rows: Sequence[ChatRow]) -> dict[str, list[float]]:
         "same_first_token": [float(row.same_first_token) for row in rows],
         "same_answer": [float(row.same_answer) for row in rows],
         "kept": [float(row.after.right is True) for row in rows if row.before.right],
+        "instructions_kept": [float(_all(row.after)) for row in rows if _all(row.before)],
         "copies": [float(row.copied is not None) for row in rows],
     }
+
+
+def _all(manner: Manner) -> bool:
+    """Whether there are checks and the answer passes all of them."""
+    return manner.passed is not None and all(manner.passed)
 
 
 def _manners(manners: Sequence[Manner]) -> dict[str, list[float]]:

@@ -1,12 +1,11 @@
-"""The bundled chat requests: what an edited model must answer as it did before."""
+"""Chat requests: what an edited model must answer as it did before.  Knows nothing of models."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-
-from ultraedit.data.bundled import requests_path
 
 Split = Literal["score", "anchor"]
 Kind = Literal["fact", "everyday", "system", "turns", "instruction"]
@@ -56,6 +55,8 @@ def bundled_requests(split: Split = "score") -> list[Request]:
     Returns:
         The requests in the order of the file.
     """
+    from ultraedit.data.bundled import requests_path
+
     text = requests_path().read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     return [
@@ -70,3 +71,17 @@ def bundled_requests(split: Split = "score") -> list[Request]:
         for row in rows
         if row["split"] == split
     ]
+
+
+def spread(requests: Sequence[Request], count: int) -> list[Request]:
+    """A fixed choice of `count` requests, at even distances, so that every kind has its share.
+
+    Args:
+        requests: what to choose from.
+        count: how many; all where there are no more.
+
+    Returns:
+        The chosen ones, in their order.
+    """
+    some = min(count, len(requests))
+    return [requests[len(requests) * k // some] for k in range(some)]
