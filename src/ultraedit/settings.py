@@ -71,14 +71,16 @@ class EditSettings:
 
     Args:
         preset: Name of a preset, or a `Method`, whose settings the fields from `step` to `end_token` change.
-        modules: "auto", "paper", or names and globs of linear maps.
+        modules: "auto", "upper", "paper", or names and globs of linear maps.
         form: Form in which prompts are put: "raw" text, the "chat" template, or "auto" (chat where there is one).
         step: Step size, as a share of a typical output of the edited map.
         steps: Solves of a turn.
         ridge: Damping of the solve.
         text_weight: Weight of ordinary text in the metric, so that edits leave it alone.
         horizon: Edited tokens after which earlier edits are protected 1/e as much; 0: they never fade.
-        end_token: Whether the end of the answer is edited with it.
+        end_token: Whether the end of a bare answer is edited with it.
+        voice: "bare" writes the target alone, "own" a sentence in the model's own words that holds it, "auto" own words
+            where prompts are put through a chat template.
         micro_batch: Prompts run at once, at most.
         text: Ordinary text that is measured before the first edit, or the `Path` of a file that holds it; None takes
             the bundled text.
@@ -95,7 +97,7 @@ class EditSettings:
         None,
         _modules,
         list[str],
-        "auto, paper, or a name or glob of linear maps; may be repeated." + OWN,
+        "auto, upper, paper, or a name or glob of linear maps; may be repeated." + OWN,
     )
     form: FormChoice = declared(
         "auto",
@@ -122,7 +124,14 @@ class EditSettings:
         "0: never." + OWN,
     )
     end_token: bool | None = declared(
-        None, _unless_none(arguments.flag), bool, "Edit the end of the answer with it." + OWN
+        None, _unless_none(arguments.flag), bool, "Edit the end of a bare answer with it." + OWN
+    )
+    voice: Literal["auto", "own", "bare"] | None = declared(
+        None,
+        _unless_none(arguments.word),
+        Literal["auto", "own", "bare"],
+        "Write the target alone (bare), or a sentence in the model's own words that holds it (own); auto is own words "
+        "in a chat." + OWN,
     )
     micro_batch: int = declared(
         MICRO_BATCH,
@@ -206,7 +215,7 @@ class Loading:
         keep_checked(self)
 
 
-OF_THE_METHOD = ("step", "steps", "ridge", "text_weight", "horizon", "end_token")
+OF_THE_METHOD = ("step", "steps", "ridge", "text_weight", "horizon", "end_token", "voice")
 """Settings that change the preset's own."""
 
 

@@ -28,11 +28,13 @@ from ultraedit.editing.assemble import (
     assemble,
     encode_record,
     room_to_answer,
+    said_for,
     where,
 )
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.notes import Notes, lasting_name
 from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
+from ultraedit.editing.own_words import OwnWords
 from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
@@ -117,8 +119,9 @@ class Editor:
         self.method = settings.method()
         self.encoder = PromptEncoder(tokenizer, settings.form)
         self.form: PromptForm = self.encoder.form
+        self.voice = self.method.voice_in(self.form)
         wanted = settings.modules or self.method.modules
-        structure = find_structure(self.model, named=wanted not in ("auto", "paper"))
+        structure = find_structure(self.model, named=wanted not in ("auto", "upper", "paper"))
         projections = select_projections(self.model, structure, wanted)
         with steady(self.model):
             self.weights = edited_weights(self.model, projections)
@@ -218,6 +221,7 @@ class Editor:
             NumericalError: The turn was refused; the model is untouched.
         """
         record = one_record(prompt, target, rephrases, edit_id, self.edits + 1)
+        (record,) = self.in_own_words([record], with_rephrases=True)
         encoded = self._encode([record], with_rephrases=True)
         return self.with_answers(record, lambda: self._write([record], encoded))
 
@@ -239,7 +243,7 @@ class Editor:
         receipt = written.receipts[0]
         if written.in_force and receipt.learned and bool(written.result.stops[0]):
             # the model says just this, and need not generate it
-            taught = self.encoder.pair(record.prompt, record.target)[1]
+            taught = self.encoder.pair(record.prompt, said_for(record))[1]
             after = as_text(self.tokenizer, taught)
         else:
             after = self._answer(record.prompt, self._asked(record.prompt, self.encoder))
@@ -261,6 +265,7 @@ class Editor:
             NumericalError: The turn was refused; the model is untouched.
         """
         records = check_records(records)
+        records = self.in_own_words(records, with_rephrases)
         return self._write(records, self._encode(records, with_rephrases))
 
     def take_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> None:
@@ -276,6 +281,7 @@ class Editor:
             NumericalError: The turn was refused; the model is untouched.
         """
         records = check_records(records)
+        records = self.in_own_words(records, with_rephrases)
         self._write(records, self._encode(records, with_rephrases), put_off=True)
 
     def settle(self) -> None:
@@ -316,6 +322,7 @@ class Editor:
                 learned=bool(done.learned[w]),
                 superseded_by=self._superseded(records, i, w),
                 line=record.line,
+                sentence=record.sentences[0] if record.sentences else None,
                 seconds=seconds,
                 moved=done.moved,
             )
@@ -553,6 +560,27 @@ class Editor:
 
     def _encode(self, records: Sequence[Record], with_rephrases: bool) -> list[Wordings]:
         return [encode_record(r, self.encoder, self.context, with_rephrases) for r in records]
+
+    def in_own_words(
+        self, records: Sequence[Record], with_rephrases: bool = False
+    ) -> Sequence[Record]:
+        """The records with the sentences that are written for them, where answers are in the model's own words.
+
+        Args:
+            records: Edits; those that carry sentences keep them.
+            with_rephrases: Whether each rephrase gets a sentence too.
+
+        Returns:
+            The records as they are where answers are bare.
+
+        Raises:
+            DataError: A record cannot be used.
+        """
+        if self.voice == "bare":
+            return records
+        self._encode(records, with_rephrases)  # what cannot be used is said before any work
+        with self.disable_edits(), self._held():
+            return OwnWords(self.model, self.tokenizer, self.encoder).fill(records, with_rephrases)
 
     @property
     def context(self) -> int:

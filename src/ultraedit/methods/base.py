@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +22,7 @@ from ultraedit.core.solve import Update
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import Structure
+from ultraedit.model.form import PromptForm
 from ultraedit.model.runner.base import Runner
 from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
@@ -29,6 +30,8 @@ from ultraedit.model.weights import EditedWeight
 
 Ids: TypeAlias = tuple[list[int], list[int]]
 """Token ids of a prompt and of what should follow it."""
+Voice: TypeAlias = Literal["own", "bare"]
+"""Of answers: in the model's own words, or the target alone."""
 Metrics: TypeAlias = tuple[DenseMetric | SketchMetric, ...]
 Shapes: TypeAlias = tuple[tuple[int, int], ...]
 """(d_in, d_out) of each edited map, in the order they run."""
@@ -58,6 +61,8 @@ class Calibration:
     """Root mean square row norm of the map's outputs on ordinary text; 1 where the method does not ask."""
     metrics: Metrics
     """The metric of ordinary text; empty where the method keeps the identity."""
+    key_sizes: tuple[float, ...] = ()
+    """Mean square entry of the map's keys on the model's own answers; empty where the method does not ask."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,10 @@ class Method(ABC):
     end_token: bool = True
     """Edit the answer together with the token that ends it, so that generation says the answer and stops."""
     modules: str = "auto"
-    """Which maps to edit where none are named: "auto" or "paper"."""
+    """Which maps to edit where none are named: "auto", "upper" or "paper"."""
+    voice: str = "bare"
+    """What is written as the answer: "bare", the target alone; "own", a sentence in the model's own words that holds
+    it; "auto", own words where prompts are put through a chat template."""
 
     extra: ClassVar[str | None] = None
     """The extra of pyproject.toml that it needs."""
@@ -187,6 +195,13 @@ class Method(ABC):
     def needs(self) -> Needs:
         """What it needs, for the table of results."""
         return self.stated_needs
+
+    def voice_in(self, form: PromptForm) -> Voice:
+        """The voice where prompts have this form.  Raises ConfigError for an unknown voice."""
+        if self.voice not in ("auto", "own", "bare"):
+            raise ConfigError(f'voice is "{self.voice}"; it is "auto", "own" or "bare".')
+        own = self.voice == "own" or (self.voice == "auto" and form == "chat")
+        return "own" if own else "bare"
 
     @abstractmethod
     def check(self) -> None:

@@ -25,7 +25,7 @@ from ultraedit.methods.base import Calibration
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
-FORMAT = 1
+FORMAT = 2
 """Raised with every change of what is measured, or how: another version must not find what this one kept.  A test
 holds the numbers of one small model to it."""
 KEPT = 8
@@ -86,7 +86,12 @@ def read(file: Path, weights: Sequence[EditedWeight], device: torch.device) -> C
         return None
     if not bool((norms > 0).all()):
         return None
-    return Calibration(tuple(norms.tolist()), tuple(metrics))
+    sizes = tensors.get("key_sizes")
+    if sizes is not None and not (sizes.shape == norms.shape and bool((sizes > 0).all())):
+        return None
+    return Calibration(
+        tuple(norms.tolist()), tuple(metrics), () if sizes is None else tuple(sizes.tolist())
+    )
 
 
 def keep(file: Path, calibration: Calibration) -> None:
@@ -107,6 +112,8 @@ def write(file: Path, calibration: Calibration) -> None:
     tensors: dict[str, Tensor] = {
         "output_norms": torch.tensor(calibration.output_norms, dtype=torch.float64)
     }
+    if calibration.key_sizes:
+        tensors["key_sizes"] = torch.tensor(calibration.key_sizes, dtype=torch.float64)
     for i, metric in enumerate(calibration.metrics):
         dense = isinstance(metric, DenseMetric)
         kept = metric.matrix if dense else metric.rows

@@ -76,9 +76,20 @@ class ClosedForm(Method):
         return None
 
     @property
+    def asked_own_weight(self) -> float:
+        """Weight of the model's own answers in the metric; 0: they are not made."""
+        return 0.0
+
+    @property
     def edited_prompt_tokens(self) -> int:
         """Of each prompt, how many of its own tokens are edited with the answer's."""
         return 0
+
+    @property
+    def asked_lead(self) -> float:
+        """Answer tokens are pushed until they lead the most likely other token by this (nats); 0: until all of an
+        edit's are LEARNED."""
+        return 0.0
 
     def check(self) -> None:
         arguments.whole(self.steps, "steps", 1)
@@ -111,9 +122,7 @@ class ClosedForm(Method):
         )
 
     def engine(self, live: LiveModel) -> TurnEngine:
-        calibration = live.calibration or calibrate(
-            live.stack, live.weights, live.tokenizer, live.text, self
-        )
+        calibration = live.calibration or calibrate(live, live.text, self)
         return TurnEngine(
             live.runner,
             live.weights,
@@ -134,6 +143,10 @@ class ClosedFormState(State):
     @property
     @abstractmethod
     def ridge(self) -> float: ...
+
+    @property
+    def relative_ridge(self) -> bool:
+        return False
 
     @abstractmethod
     def observe(self, rows: Sequence[Rows]) -> ClosedFormState: ...
@@ -240,6 +253,8 @@ class _LiveTurn:
         self.first: list[Trace] = []
         """What the first step traced, before anything was written."""
         self._traces: list[Trace] = []
+        self._wanted: list[Tensor] = []
+        """Per batch, the lead asked of each of its answer tokens, where the method asks for one."""
 
     def phase(self, name: str) -> AbstractContextManager[object]:
         return self.runner.listener.phase(name)
@@ -258,6 +273,7 @@ class _LiveTurn:
             if self.method.edited_prompt_tokens:
                 traces = keep_leading(self.cache, traces, self.method.edited_prompt_tokens)
             self.first = traces
+            self._wanted = [t.wanted for t in traces if t.wanted is not None]
         self._traces = traces
         return traces
 
@@ -291,13 +307,21 @@ class _LiveTurn:
             prefix = self.cache.prefix(index)
             made("trunk cache", *(x for states in prefix.values() for x in states))
         made("trunk cache", trunk)
-        found = self.runner.trace(batch, trunk, self.method.loss, prefix)
+        lead: float | Tensor = self.method.asked_lead
+        if self._wanted:
+            lead = self._wanted[index]
+            if rows is not None:
+                lead = lead[torch.isin(self.cache.whole[index].answers[0], rows)]
+        found = self.runner.trace(batch, trunk, self.method.loss, prefix, lead)
         made("keys and gradients", *found.keys, *found.grads)
         if rows is None:
             return found
         whole = self.cache.whole[index]
         spread = self._nothing(whole)
-        spread.log_probs[torch.isin(whole.answers[0], rows)] = found.log_probs
+        answers = torch.isin(whole.answers[0], rows)
+        spread.log_probs[answers] = found.log_probs
+        if found.short is not None and spread.short is not None:
+            spread.short[answers] = found.short
         here = torch.isin(whole.edited[0], rows)
         for grads, some in zip(spread.grads, found.grads, strict=True):
             grads[here] = some
@@ -313,6 +337,7 @@ class _LiveTurn:
             grads=tuple(blank.new_zeros(len(row), w.projection.d_out) for w in self.weights),
             log_probs=blank,
             hits=blank == 0,
+            short=blank > 0,
         )
 
     def _leave_out_learned(self) -> None:
@@ -323,8 +348,11 @@ class _LiveTurn:
         for index, t in enumerate(self._traces):
             row, rows = self.cache.whole[index].answers[0], self.cache.rows[index]
             least = t.log_probs.new_zeros(len(self.cache.whole[index].lengths))
-            least.scatter_reduce_(0, row, t.log_probs, "amin")
-            learned = least >= math.log(LEARNED)
+            if self.method.asked_lead and t.short is not None:
+                learned = least.index_add(0, row, t.short.float()) == 0
+            else:
+                least.scatter_reduce_(0, row, t.log_probs, "amin")
+                learned = least >= math.log(LEARNED)
             done = learned if rows is None else learned[rows]
             if done.any():
                 self.cache.leave_out(index, done)

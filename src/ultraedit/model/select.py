@@ -14,6 +14,9 @@ from ultraedit.model.maps.kinds import map_shape
 AUTO_DEPTH = (0.80, 0.95)
 """`auto` edits the down maps of the blocks whose index lies in this share of the depth: 24-28 of 30."""
 
+UPPER_DEPTH = (0.66, 0.83)
+"""`upper`: 20-24 of 30.  Higher up a map's keys tell less what is asked, and an edit there is heard in more answers."""
+
 PUBLISHED: dict[tuple[str, int, int], tuple[tuple[str, range], ...]] = {
     # (model type, blocks, hidden width): ((leaf name, blocks), ...).  UltraEdit, appendix on settings.
     ("gptj", 28, 4096): (("fc_out", range(18, 27)),),
@@ -30,11 +33,11 @@ def select_projections(
 ) -> tuple[Projection, ...]:
     """Resolve a choice to projections in the order they run.
 
-    `modules` is `"auto"`, `"paper"`, a name or glob over full module names, or several of those.
+    `modules` is `"auto"`, `"upper"`, `"paper"`, a name or glob over full module names, or several of those.
     Raises ModelError where nothing matches or the paper has no setting for this shape.
     """
-    if modules == "auto":
-        low, high = AUTO_DEPTH
+    if modules in ("auto", "upper"):
+        low, high = AUTO_DEPTH if modules == "auto" else UPPER_DEPTH
         chosen = [
             p
             for p in structure.projections

@@ -84,6 +84,10 @@ class PromptEncoder:
             return ids, joined[len(ids) :]
         return ids, self._apart(answer)
 
+    def inside(self, target: str) -> list[int]:
+        """Token ids of a target that stands in the middle of an answer, behind a blank."""
+        return self._apart(" " + target.strip(" "))
+
     @property
     def end_token(self) -> int:
         """The token with which this model ends an answer.  Raises ConfigError where there is none."""

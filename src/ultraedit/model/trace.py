@@ -40,6 +40,10 @@ class Trace:
     """Log-probability of each answer token, fp32: of the first a rows."""
     hits: Bool[Tensor, " a"]
     """Whether the answer token was the most likely one."""
+    short: Bool[Tensor, " a"] | None = None
+    """Whether the answer token lacked the lead that was asked of it; None where none was."""
+    wanted: Float[Tensor, " a"] | None = None
+    """The lead that was asked of each answer token."""
 
 
 def trace(
@@ -49,12 +53,16 @@ def trace(
     trunk: Float[Tensor, "B C *d"],
     loss: LossKind | None,
     prefix: Prefix | None = None,
+    lead: float | Float[Tensor, " a"] = 0.0,
 ) -> Trace:
     """Run one micro-batch through the top blocks.
 
     loss="sum": cross-entropy summed over each edit's tokens, so an edit's gradient does not depend on its batch
     mates.  loss="batch_mean": the mean over the micro-batch's tokens, as published.  None: no gradient.
     prefix: of `Stack.prefix`, where the prefix columns are not to be run again.
+    lead: with loss="sum", only answer tokens that lack their lead over the most likely other token count in the loss,
+    and only they have a gradient.  A number asks it of every token (`wanted_leads`); a tensor gives each its own;
+    0 counts all tokens.
     """
     inputs: dict[int, Tensor] = {}
     outputs: dict[int, Tensor] = {}
@@ -75,19 +83,43 @@ def trace(
         _require_run(inputs, weights)
         labels = batch.labels[batch.answers]
         scale = {"sum": 1.0, "batch_mean": 1.0 / len(labels), None: None}[loss]
-        scores = score_answers(stack.head, hidden.detach(), labels, scale)
+        asked = isinstance(lead, Tensor) or lead > 0
+        scores = score_answers(stack.head, hidden.detach(), labels, scale, asked)
+        short = wanted = None
+        if scores.leads is not None:
+            wanted = lead if isinstance(lead, Tensor) else wanted_leads(scores.leads, lead)
+            short = scores.leads < wanted
         grads: tuple[Tensor, ...] = ()
         if scores.slope is not None:
+            slope = scores.slope if short is None else scores.slope * short[:, None]
             heads = [outputs[i] for i in range(len(weights))]
-            raw = torch.autograd.grad(hidden, heads, scores.slope)
+            raw = torch.autograd.grad(hidden, heads, slope)
             grads = tuple(_at(g, stack, batch).float() for g in raw)
+            if short is not None:
+                for g in grads:
+                    g[: len(short)] *= short[:, None]
     return Trace(
         owner=batch.rows.to(labels.device)[batch.edited[0]],
         keys=tuple(_at(inputs[i], stack, batch).float() for i in range(len(weights))),
         grads=grads,
         log_probs=scores.log_probs,
         hits=scores.hits,
+        short=short,
+        wanted=wanted,
     )
+
+
+LEAST_LEAD = 0.05
+"""Of a token that was the most likely one by a hair."""
+
+
+def wanted_leads(leads: Float[Tensor, " a"], lead: float) -> Float[Tensor, " a"]:
+    """The lead asked of each answer token, from those it has before the turn.
+
+    A token that the model says by itself is asked for half of what it has, and not to be made surer of.
+    """
+    own = (leads / 2).clamp(min=LEAST_LEAD, max=lead)
+    return torch.where(leads > 0, own, torch.full_like(leads, lead))
 
 
 def _require_run(seen: Container[int], weights: Sequence[EditedWeight]) -> None:

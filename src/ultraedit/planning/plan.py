@@ -19,6 +19,7 @@ from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Calibration, EncodedTurn, Method
 from ultraedit.methods.calibration import measure
 from ultraedit.methods.closed_form import ClosedForm, TurnEngine
+from ultraedit.methods.own_answers import blank_answers
 from ultraedit.methods.presets import PRESETS
 from ultraedit.methods.ultraedit import UltraEditState
 from ultraedit.model.checkpoint import one_line
@@ -132,7 +133,13 @@ def plan(
                 stack = Stack(model, structure, first)
                 _pass_over_alike(structure, first, stack.lengths)
                 memory.moment = "measuring text"
-                calibration = measure(stack, weights, _windows(workload), method)
+                calibration = measure(
+                    stack,
+                    weights,
+                    _windows(workload),
+                    method,
+                    blank_answers(method.asked_own_weight),
+                )
                 _assign_metrics(memory, calibration.metrics)
                 memory.moment = "turn"
                 _late_turn(stack, weights, calibration, method, workload, memory)

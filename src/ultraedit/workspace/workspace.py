@@ -296,7 +296,8 @@ class Workspace:
             WorkspaceError: The workspace is open for reading only, or the disk refuses.
         """
         self.store.require_writer()
-        record = one_record(prompt, target, rephrases, edit_id, self.store.journal.edits + 1)
+        given = one_record(prompt, target, rephrases, edit_id, self.store.journal.edits + 1)
+        (record,) = self.editor.in_own_words([given], with_rephrases=True)
         return self.editor.with_answers(
             record, lambda: self.edit_turn([record], with_rephrases=True)
         )
@@ -325,7 +326,7 @@ class Workspace:
             WorkspaceError: The workspace is open for reading only, or the disk refuses.
         """
         self.store.require_writer()
-        records = check_records(records)
+        records = self.editor.in_own_words(check_records(records), with_rephrases)
         editor, parent = self.editor, self.head
         if self._monitor is None:
             self._monitor = Monitor(editor, self.store.config.health, self.store.config.seed)
@@ -414,6 +415,7 @@ class Workspace:
                 prompt=receipt.prompt,
                 target=receipt.target,
                 rephrases=record.rephrases if with_rephrases else (),
+                sentences=record.sentences,
                 line=receipt.line,
                 probability_before=receipt.probability_before,
                 probability_after=receipt.probability_after,

@@ -25,6 +25,8 @@ class AnswerScores:
     """The most likely token."""
     slope: Float[Tensor, "n d"] | None
     """Gradient at the hidden states, where it was asked for."""
+    leads: Float[Tensor, " n"] | None = None
+    """Log-probability of each answer token less that of the likeliest other one, where it was asked for."""
 
 
 def score_answers(
@@ -32,20 +34,23 @@ def score_answers(
     hidden: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
     scale: float | None = None,
+    leads: bool = False,
 ) -> AnswerScores:
     """Scores of the answer tokens, and `scale` times the gradient of their summed cross-entropy at `hidden`.
 
     The gradient at the logits is written down, and the head is differentiated a few rows at a time, so that
     vocabulary-wide scratch never exists for all rows at once.
     """
-    log_probs, hits, choices = [], [], []
+    log_probs, hits, choices, found = [], [], [], []
     slope = None if scale is None else torch.empty_like(hidden)
     each = -(-len(hidden) // -(-len(hidden) // HEAD_ROWS))  # equal parts: few rows are slow
     for low in range(0, len(hidden), each):
         rows = slice(low, low + each)
         leaf = hidden[rows].requires_grad_(slope is not None)
         logits = head(leaf)
-        scores = score_labels(logits, labels[rows].to(logits.device), slope=slope is not None)
+        scores = score_labels(logits, labels[rows].to(logits.device), slope is not None, leads)
+        if scores.leads is not None:
+            found.append(scores.leads)
         log_probs.append(scores.log_probs)
         hits.append(scores.hits)
         choices.append(scores.choices)
@@ -53,4 +58,10 @@ def score_answers(
             (slope[rows],) = torch.autograd.grad(logits, leaf, scores.slope)
     if slope is not None and scale is not None:
         slope *= scale
-    return AnswerScores(torch.cat(log_probs), torch.cat(hits), torch.cat(choices), slope)
+    return AnswerScores(
+        torch.cat(log_probs),
+        torch.cat(hits),
+        torch.cat(choices),
+        slope,
+        torch.cat(found) if leads else None,
+    )

@@ -63,6 +63,7 @@ class Runner(Protocol):
         trunk: Float[Tensor, "B C *d"],
         loss: LossKind | None,
         prefix: Prefix | None = None,
+        lead: float | Float[Tensor, " a"] = 0.0,
     ) -> Trace:
         """Keys, gradients and answer probabilities of one micro-batch (`model.trace`)."""
         ...

@@ -59,8 +59,9 @@ class LocalRunner:
         trunk: Float[Tensor, "B C *d"],
         loss: LossKind | None,
         prefix: Prefix | None = None,
+        lead: float | Float[Tensor, " a"] = 0.0,
     ) -> Trace:
-        found = trace(self.stack, self.weights, batch, trunk, loss, prefix)
+        found = trace(self.stack, self.weights, batch, trunk, loss, prefix, lead)
         self.listener.pause()
         return found
 
