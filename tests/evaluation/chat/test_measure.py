@@ -65,6 +65,17 @@ def break_(model: PreTrainedModel) -> None:
         weight += torch.randn_like(weight)  # type: ignore[arg-type]
 
 
+def likelier_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, bias: float) -> None:
+    """Give the head a bias for the end token: some answers then end by themselves."""
+    old = model.get_output_embeddings().weight  # type: ignore[union-attr]
+    head = torch.nn.Linear(old.shape[1], old.shape[0])  # type: ignore[misc, arg-type]
+    with torch.no_grad():
+        head.weight.copy_(old)  # type: ignore[arg-type]
+        head.bias.zero_()
+        head.bias[tokenizer.eos_token_id] = bias  # type: ignore[index]
+    model.set_output_embeddings(head)
+
+
 def with_own_answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[Request]:
     """The requests, with what this very model says as the right answer."""
     said = measure(model, tokenizer).unedited().answers
@@ -108,6 +119,7 @@ def test_a_broken_model_shows_in_every_comparison(
 def test_answers_and_figures_are_the_same_one_by_one_and_together(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
+    likelier_end(model, tokenizer, 1.0)  # rows leave the batch at different times
     chats = [measure(model, tokenizer, batch=batch) for batch in (1, 50)]
     befores = [chat.unedited(records()) for chat in chats]
     break_(model)
@@ -144,8 +156,13 @@ def test_the_kl_is_that_of_whole_distributions_token_by_token(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     """Against a slow reference in float64 that runs each answer alone through the whole model."""
+    likelier_end(model, tokenizer, 1.0)
     chat = measure(model, tokenizer)
     before = chat.unedited()
+    assert {(said.ended, bool(said.ids)) for said in before.answers.values()} >= {
+        (True, True),
+        (False, True),
+    }
     prompts = {r.id: _prompt(tokenizer, r) for r in requests()}
     old = {r: _distributions(model, prompts[r], before, r) for r in prompts}
     break_(model)
@@ -195,14 +212,7 @@ def test_an_answer_that_ends_at_once_is_compared_too(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     """The end token alone is its answer: one position."""
-    with torch.no_grad():  # the end token wins wherever the model is
-        head = model.get_output_embeddings().weight  # type: ignore[union-attr]
-        head.zero_()
-        bias = torch.nn.Linear(head.shape[1], head.shape[0])  # type: ignore[misc]
-        bias.weight.copy_(head)  # type: ignore[arg-type]
-        bias.bias.zero_()
-        bias.bias[tokenizer.eos_token_id] = 3.0  # type: ignore[index]
-    model.set_output_embeddings(bias)
+    likelier_end(model, tokenizer, 100.0)
     chat = measure(model, tokenizer)
     before = chat.unedited()
     assert all(said.ended and said.ids == () for said in before.answers.values())
