@@ -32,6 +32,7 @@ OTHER: dict[str, Any] = {
     "text_weight": 3.0,
     "horizon": 77.0,
     "end_token": False,
+    "voice": "own",
     "micro_batch": 3,
     "text": Path("plain.txt"),
 }
