@@ -14,6 +14,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.methods import closed_form, finetune, located
 from ultraedit.model.maps.linear import LinearMap
 from ultraedit.model.weights import EditedWeight
+from ultraedit.settings import EditSettings
 
 TURN = [Record(*fact, subject=fact[0].split()[-2]) for fact in tiny.FACTS[:4]]
 LATER = [Record(*fact, subject=fact[0].split()[-2]) for fact in tiny.FACTS[4:8]]
@@ -23,7 +24,9 @@ PRESETS = ["default", "paper", "finetune", "lora", "memit"]
 
 def editor(preset: str) -> Editor:
     e = Editor(
-        tiny.llama(), tiny.tokenizer(), text=tiny.TEXT, form="raw", preset=preset, modules=MODULES
+        tiny.llama(),
+        tiny.tokenizer(),
+        EditSettings(text=tiny.TEXT, form="raw", preset=preset, modules=MODULES),
     )
     e.edit_turn(TURN)
     return e
@@ -98,7 +101,7 @@ def test_behind_the_last_map_write(preset: str, monkeypatch: pytest.MonkeyPatch)
 
     with monkeypatch.context() as patched:
         for module in (closed_form, finetune, located):
-            patched.setattr(module, "Turn", stop)
+            patched.setattr(module, "TurnResult", stop)
         with pytest.raises(KeyboardInterrupt):
             e.edit_turn(LATER)
     assert standing(e) == before

@@ -18,6 +18,7 @@ from ultraedit.model.runner import local
 from ultraedit.model.runner.base import Runner
 from ultraedit.model.runner.listener import Listener
 from ultraedit.model.trace import Trace
+from ultraedit.settings import EditSettings
 
 PROMPT = "The mayor of Tasp is"
 IDS = torch.tensor([[5, 6, 7, 40, 41, 90]])
@@ -28,7 +29,9 @@ PRESETS = ["default", "thorough", "paper", "finetune", "lora", "memit", "alphaed
 
 def editor(preset: str) -> Editor:
     return Editor(
-        tiny.llama(), tiny.tokenizer(), text=tiny.TEXT, form="raw", preset=preset, micro_batch=4
+        tiny.llama(),
+        tiny.tokenizer(),
+        EditSettings(text=tiny.TEXT, form="raw", preset=preset, micro_batch=4),
     )
 
 

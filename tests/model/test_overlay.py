@@ -20,6 +20,7 @@ from ultraedit.errors import ConfigError, ModelError
 from ultraedit.model.find import find_structure
 from ultraedit.model.overlay import Version, reading
 from ultraedit.model.weights import EditedWeight, edited_weights, version_of
+from ultraedit.settings import EditSettings
 
 IDS = torch.tensor([[5, 6, 7, 40, 41, 90]])
 PROMPT = "The mayor of Tasp is"
@@ -233,7 +234,7 @@ def test_a_version_of_other_maps_is_refused() -> None:
 
 
 def editor(model: PreTrainedModel) -> Editor:
-    return Editor(model, tiny.tokenizer(), text=tiny.TEXT, form="raw")
+    return Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT, form="raw"))
 
 
 @families
