@@ -25,7 +25,7 @@ from ultraedit.methods.base import Calibration
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
-FORMAT = 2
+FORMAT = 1
 """Raised with every change of what is measured, or how: another version must not find what this one kept.  A test
 holds the numbers of one small model to it."""
 KEPT = 8
