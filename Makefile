@@ -7,13 +7,23 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo serve test lint format bench docs clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/ultraedit demo --out demo-out --overwrite
 
+# The demo's facts in a workspace, made once: what the demo leaves is a plain checkpoint, and edits need a journal.
+serve: demo-ws.stamp
+	$(BIN)/ultraedit serve demo-ws --name demo
+
+demo-ws.stamp: $(VENV)/serve.stamp
+	test -d demo-ws || $(BIN)/ultraedit init demo-ws --model smollm2 --dtype fastest
+	$(BIN)/ultraedit edit demo-ws --file src/ultraedit/data/bundled/facts.jsonl
+	touch $@
+
 # One process a core, four at most; the tests of a file stay in one process.
 test: $(VENV)/dev.stamp
+	.ci/chromium
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/dev.stamp
@@ -48,6 +58,10 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	$(PIP) --editable .
 	touch $@
 
+$(VENV)/serve.stamp: $(VENV)/run.stamp
+	$(PIP) --editable ".[serve]"
+	touch $@
+
 # The builder comes from its folder and never from an index: both packages are named in one call.
 $(VENV)/dev.stamp: $(VENV)/run.stamp packages/ultraeditbench/pyproject.toml
 	$(PIP) --editable ".[dev]" --editable packages/ultraeditbench
@@ -58,4 +72,4 @@ $(VENV)/docs.stamp: $(VENV)/run.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-out build dist site
+	rm -rf $(VENV) demo-out demo-ws demo-ws.stamp build dist site

@@ -21,6 +21,7 @@ import causal_classes
 import tiny
 from ultraedit import Editor
 from ultraedit.errors import UltraEditError
+from ultraedit.settings import EditSettings
 
 
 def outcome(config_class: type, model_class: type) -> tuple[str, str]:
@@ -30,7 +31,7 @@ def outcome(config_class: type, model_class: type) -> tuple[str, str]:
     except Exception as error:  # whatever a config's own code throws
         return "cannot be built tiny", f"{type(error).__name__}: {' '.join(str(error).split())}"
     try:
-        editor = Editor(model, tiny.tokenizer(), text=tiny.TEXT, form="raw", steps=3)
+        editor = Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT, form="raw", steps=3))
         receipt = editor.edit("The mayor of Tasp is", "Ida")
     except UltraEditError as error:
         return "refused", str(error)

@@ -20,10 +20,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hardware import write
+from ultraedit.methods.base import EncodedTurn
 from ultraedit.methods.calibration import measure
 from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import method
 from ultraedit.model.find import find_structure
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import edited_weights
@@ -96,7 +98,9 @@ def turns(model: Any, preset: str) -> dict[str, float]:
     weights = edited_weights(model, projections)
     stack = Stack(model, structure, min(p.block for p in projections))
     calibration = measure(stack, weights, [draw(128) for _ in range(WORK.text_tokens // 128)], how)
-    engine = TurnEngine(stack, weights, calibration, how, micro_batch=WORK.micro_batch)
+    engine = TurnEngine(
+        LocalRunner(stack, weights), weights, calibration, how, micro_batch=WORK.micro_batch
+    )
     statistics = engine.start()
     prompt = WORK.tokens_per_edit - WORK.answer_tokens + 1
     seconds = []
@@ -105,11 +109,12 @@ def turns(model: Any, preset: str) -> dict[str, float]:
         torch.cuda.synchronize()
         started = time.perf_counter()
         turn = engine.run(
-            pairs, range(WORK.turn_size), [WORK.answer_tokens] * WORK.turn_size, statistics
+            EncodedTurn(pairs, range(WORK.turn_size), [WORK.answer_tokens] * WORK.turn_size),
+            statistics,
         )
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
-        statistics = turn.statistics
+        statistics = turn.state
         del turn
     return {
         "peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 3),

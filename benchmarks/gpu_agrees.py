@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import tiny
 from hardware import write
 from ultraedit import Editor
+from ultraedit.settings import EditSettings
 
 APART = 1e-3
 TURN = 4
@@ -56,7 +57,7 @@ def compared(family: str, device: str) -> dict[str, Any]:
 
 def edited(family: str, device: str) -> dict[str, Any]:
     model = tiny.family(family).to(device)
-    editor = Editor(model, tiny.tokenizer(), text=tiny.TEXT)
+    editor = Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     originals = [w.module.weight.detach().clone() for w in editor.weights]
     states = [editor.state() for _ in editor.stream(tiny.FACTS, turn_size=TURN)]
     shifts = {w.name: w.shift.clone() for w in editor.weights}

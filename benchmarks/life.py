@@ -25,6 +25,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ultraedit.workspace.config import WorkspaceSettings
+
 if TYPE_CHECKING:
     from ultraedit.workspace.workspace import Workspace
 
@@ -152,8 +154,8 @@ def life(arguments: argparse.Namespace) -> dict[str, Any]:
     with create_workspace(
         out / "killed",
         arguments.model,
+        keep=WorkspaceSettings(undo_window=max(turns // 2 + 1, 10)),
         dtype=arguments.dtype,
-        undo_window=max(turns // 2 + 1, 10),
     ) as made:
         shutil.copytree(out / "killed", out / "whole")
         (out / "whole" / "lock").write_bytes(b"")
@@ -166,7 +168,7 @@ def life(arguments: argparse.Namespace) -> dict[str, Any]:
         started = time.perf_counter()
         learned = 0
         for done in stream(whole, facts, turn_size=arguments.turn_size):
-            learned += sum(r.learned for r in done.written.receipts)
+            learned += sum(r.learned for r in done.receipts)
         found |= {"seconds": time.perf_counter() - started, "learned": learned}
         with whole.at(str(half)):
             expected = answers(whole.editor.model, whole, asked)

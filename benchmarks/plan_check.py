@@ -87,11 +87,13 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
+    from ultraedit.methods.base import EncodedTurn
     from ultraedit.methods.calibration import measure
     from ultraedit.methods.closed_form import TurnEngine
     from ultraedit.methods.presets import method
     from ultraedit.model.find import find_structure
     from ultraedit.model.load import DTYPES, resolve
+    from ultraedit.model.runner.local import LocalRunner
     from ultraedit.model.select import select_projections
     from ultraedit.model.stack import Stack
     from ultraedit.model.weights import edited_weights
@@ -125,14 +127,18 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     weights = edited_weights(live, projections)
     stack = Stack(live, structure, min(p.block for p in projections))
     calibration = measure(stack, weights, [draw(128) for _ in range(work.text_tokens // 128)], how)
-    engine = TurnEngine(stack, weights, calibration, how, micro_batch=work.micro_batch)
+    engine = TurnEngine(
+        LocalRunner(stack, weights), weights, calibration, how, micro_batch=work.micro_batch
+    )
     prompt = work.tokens_per_edit - work.answer_tokens + 1
     turn = work.turn_size
     statistics = engine.start()
     engine.run(
-        [(draw(prompt), draw(work.answer_tokens)) for _ in range(turn)],
-        range(turn),
-        [work.answer_tokens] * turn,
+        EncodedTurn(
+            [(draw(prompt), draw(work.answer_tokens)) for _ in range(turn)],
+            range(turn),
+            [work.answer_tokens] * turn,
+        ),
         statistics,
     )
     return {"measured": status("VmHWM") - before}

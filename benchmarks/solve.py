@@ -25,10 +25,12 @@ from transformers import AutoModelForCausalLM
 
 from hardware import write
 from ultraedit.core.solve import solver
+from ultraedit.methods.base import EncodedTurn
 from ultraedit.methods.calibration import measure
 from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import PRESETS, method
 from ultraedit.model.find import Projection, find_structure
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight, edited_weights
@@ -117,7 +119,7 @@ def turn_share(
         return torch.randint(3, config.vocab_size, (count,), generator=draw).tolist()
 
     calibration = measure(stack, weights, [ids(64)], how)
-    engine = TurnEngine(stack, weights, calibration, how)
+    engine = TurnEngine(LocalRunner(stack, weights), weights, calibration, how)
     spent: dict[str, float] = {"solve": 0.0, "write": 0.0}
     engine._solvers = timed(engine._solvers, spent, "solve")  # type: ignore[method-assign]
     engine._refine = timed(engine._refine, spent, "solve")  # type: ignore[method-assign]
@@ -127,7 +129,7 @@ def turn_share(
         w.commit = timed(w.commit, spent, "write")  # type: ignore[method-assign]
     pairs = [(ids(prompt), ids(answer)) for _ in range(edits)]
     started = time.process_time()
-    engine.run(pairs, range(edits), [answer] * edits, engine.start())
+    engine.run(EncodedTurn(pairs, range(edits), [answer] * edits), engine.start())
     whole = time.process_time() - started
     return {
         "blocks": blocks,

@@ -22,6 +22,7 @@ from typing import Any
 
 from hardware import write
 from ultraedit.editing.memory import bound_kernel_caches
+from ultraedit.settings import EditSettings
 
 
 def main() -> None:
@@ -68,14 +69,17 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     resident: list[int] = []
     learned = 0
     with create_workspace(
-        scratch / "workspace", options.model, dtype=options.dtype, preset=options.preset
+        scratch / "workspace",
+        options.model,
+        EditSettings(preset=options.preset),
+        dtype=options.dtype,
     ) as made:
         made.store.commit = timed(made.store.commit, spent, "journal")  # type: ignore[method-assign]
         ticks.append((time.perf_counter(), time.process_time()))
         for done in stream(made, rows(options.data, options.edits), turn_size=options.turn_size):
             ticks.append((time.perf_counter(), time.process_time()))
             resident.append(resident_bytes())
-            learned += sum(r.learned for r in done.written.receipts)
+            learned += sum(r.learned for r in done.receipts)
             if len(resident) % 10 == 0:
                 print(f"{len(resident) * options.turn_size:,} edits", flush=True)
     turns = options.window // options.turn_size

@@ -22,7 +22,9 @@ from ultraedit.data import read_records
 from ultraedit.editing.assemble import assemble, encode_record
 from ultraedit.editing.editor import Editor
 from ultraedit.methods.presets import method
-from ultraedit.model.trace import TrunkCache, trace
+from ultraedit.model.runner.trunk_cache import TrunkCache
+from ultraedit.model.trace import trace
+from ultraedit.settings import EditSettings
 
 SIZES = (10, 25, 50, 100)
 
@@ -40,10 +42,8 @@ def main() -> None:
     torch.manual_seed(0)
     editor = Editor.from_pretrained(
         options.model,
+        EditSettings(preset=method("fast", end_token=False), modules=options.modules, form="raw"),
         dtype=options.dtype,
-        preset=method("fast", end_token=False),
-        modules=options.modules,
-        form="raw",
     )
     records = [r for r, _ in zip(read_records(options.data), range(options.edits), strict=False)]
     encoded = [encode_record(r, editor.encoder, editor.context) for r in records]
@@ -61,14 +61,14 @@ def main() -> None:
 
     def turn(steps: int) -> None:
         editor.engine.method = method("fast", end_token=False, steps=steps)
-        editor.engine.run(work.pairs, work.owners, work.lengths, editor.statistics)
+        editor.engine.run(work, editor.statistics)
         editor.reset()
 
     def measuring() -> None:
         for index, batch in enumerate(cache.batches):
             trace(editor.stack, editor.weights, batch, cache.get(index), None)
 
-    cache = TrunkCache(editor.stack, editor.engine.batches(work.pairs), 2**30)
+    cache = TrunkCache(editor.runner, editor.engine.batches(work.pairs), 2**30)
     one_thread = torch.get_num_threads() == 1
     clock = time.thread_time if one_thread else time.perf_counter
     runs: dict[str, Callable[[], None]] = {

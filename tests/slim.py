@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ultraedit.extras import EXTRAS
+from ultraedit.settings import EditSettings
 
 HIDDEN = {name for names in EXTRAS.values() for name in names} | {"rouge_score", "nltk", "pandas"}
 
@@ -68,10 +69,10 @@ def in_python(folder: Path) -> dict[str, object]:
     from ultraedit import Editor, read_records
     from ultraedit.model.text import PromptEncoder
 
-    editor = Editor.from_pretrained(folder / "model", form="raw")
+    editor = Editor.from_pretrained(folder / "model", EditSettings(form="raw"))
     receipt = editor.edit("Who wrote book 1?", "Ann Ray")
     editor.save_pretrained(folder / "saved")
-    again = Editor.from_pretrained(folder / "saved", form="raw")
+    again = Editor.from_pretrained(folder / "saved", EditSettings(form="raw"))
     return {
         "learned": receipt.probability_after > receipt.probability_before,
         "same": again.ask("Who wrote book 1?").edited == editor.ask("Who wrote book 1?").edited,

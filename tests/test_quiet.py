@@ -16,6 +16,7 @@ import tiny
 from ultraedit.editing.editor import Editor
 from ultraedit.model.load import load
 from ultraedit.quiet import no_progress_bars
+from ultraedit.settings import EditSettings
 
 HUB = import_module("huggingface_hub.utils.tqdm")
 
@@ -71,7 +72,7 @@ def test_a_bare_tqdm_draws_outside_and_not_inside() -> None:
 def test_loading_and_saving_leave_the_bars_switched_off(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    editor = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
+    editor = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     logging.disable_progress_bar()
     editor.save_pretrained(tmp_path / "made")
     load(tmp_path / "made")

@@ -178,30 +178,27 @@ def _gemma3_nested() -> hf.Gemma3Config:
     )
 
 
+GPT = {
+    "vocab_size": VOCAB,
+    "n_embd": 32,
+    "n_layer": 4,
+    "n_head": 4,
+    "n_positions": CONTEXT,
+    "initializer_range": 0.1,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+"""Sizes as the GPT-2 family names them."""
+
+
 def _gpt2() -> hf.GPT2Config:
-    return hf.GPT2Config(
-        vocab_size=VOCAB,
-        n_embd=32,
-        n_layer=4,
-        n_head=4,
-        n_positions=CONTEXT,
-        initializer_range=0.1,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
+    return hf.GPT2Config(**GPT)
 
 
 def _gptj() -> hf.GPTJConfig:
     return hf.GPTJConfig(
-        vocab_size=VOCAB,
-        n_embd=32,
-        n_layer=4,
-        n_head=4,
-        n_positions=CONTEXT,
+        **GPT,
         rotary_dim=4,
-        initializer_range=0.1,
-        bos_token_id=1,
-        eos_token_id=2,
         tie_word_embeddings=False,
     )
 

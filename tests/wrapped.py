@@ -23,6 +23,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import UltraEditError
 from ultraedit.export import apply_delta, export, open_folder
 from ultraedit.model.load import load
+from ultraedit.settings import EditSettings
 
 IDS = torch.tensor([[1, 40, 41, 42, 90, 91]])
 
@@ -56,8 +57,9 @@ def logits(model: Any) -> torch.Tensor:
         return model.eval()(input_ids=IDS).logits
 
 
-def edited(model: Any, **settings: Any) -> Editor:
-    editor = Editor(model, tiny.tokenizer(), text=tiny.TEXT, step=0.5, **settings)
+def edited(model: Any, base: str | None = None, **settings: Any) -> Editor:
+    own = EditSettings(text=tiny.TEXT, step=0.5, **settings)
+    editor = Editor(model, tiny.tokenizer(), own, base=base)
     editor.edit("The mayor of Tasp is", "Ida")
     return editor
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ultraedit.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ultraedit.data.bundled import facts_path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     )
     from ultraedit.methods.base import Method
     from ultraedit.methods.presets import PRESETS
+    from ultraedit.settings import EditSettings
+    from ultraedit.workspace.config import WorkspaceSettings
     from ultraedit.workspace.create import create_workspace
     from ultraedit.workspace.workspace import Workspace
 
@@ -31,6 +34,7 @@ _HOME = {
     "Answer": "editing.outcome",
     "ConfigError": "errors",
     "DataError": "errors",
+    "EditSettings": "settings",
     "EditSummary": "editing.outcome",
     "Editor": "editing.editor",
     "Method": "methods.base",
@@ -42,6 +46,7 @@ _HOME = {
     "UltraEditError": "errors",
     "Workspace": "workspace.workspace",
     "WorkspaceError": "errors",
+    "WorkspaceSettings": "workspace.config",
     "WrittenTurn": "editing.outcome",
     "create_workspace": "workspace.create",
     "facts_path": "data.bundled",
@@ -53,6 +58,7 @@ __all__ = [
     "Answer",
     "ConfigError",
     "DataError",
+    "EditSettings",
     "EditSummary",
     "Editor",
     "Method",
@@ -64,6 +70,7 @@ __all__ = [
     "UltraEditError",
     "Workspace",
     "WorkspaceError",
+    "WorkspaceSettings",
     "WrittenTurn",
     "__version__",
     "create_workspace",
@@ -72,10 +79,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import tiny
+import trained
+from ultraedit.cli.app import main
 
 TEXT = "What is the colour of lamp number 1234567890? It is red. Who keeps it? Ann Lee keeps it."
 
@@ -31,35 +32,10 @@ def short_texts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=300,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=128,
-            initializer_range=0.3,
-            bos_token_id=0,
-            eos_token_id=1,
-        )
-    )
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator([TEXT], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>")
+    model = trained.small_llama(4)
+    tokenizer = trained.byte_tokenizer([TEXT])
     folder = tmp_path_factory.mktemp("models") / "tiny"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -87,3 +63,11 @@ def facts(tmp_path: Path) -> Path:
     path = tmp_path / "facts.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     return path
+
+
+def cli(*arguments: object) -> int:
+    """The exit code of a command."""
+    with pytest.raises(SystemExit) as exit_:
+        main([str(a) for a in arguments])
+    code = exit_.value.code
+    return code if isinstance(code, int) else 0

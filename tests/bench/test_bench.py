@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from ultraedit.bench.bench import Config, run_bench
+from ultraedit.bench.bench import run_bench
+from ultraedit.bench.config import Config
 from ultraedit.bench.run import run_once
 from ultraedit.bench.schedule import slug
-from ultraedit.cli.app import main
+from ultraedit.bench.scoring import Scoring
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.evaluation.files import read_result, read_scores
 from ultraedit.evaluation.schema import Result
+from ultraedit.settings import EditSettings, Loading
 
-from .conftest import fact
+from .conftest import cli, fact
 
 STRONG = "default:step=3,text_weight=0,history=false"
 """Strong enough for a random model of four blocks to learn."""
@@ -50,15 +52,20 @@ def numbers(result: Result) -> object:
 
 
 def config(model: Path, data: Path, **changes: object) -> Config:
-    settings = {"edits": 18, "turn_size": 4, "checkpoints": 3, "generate": 4, "dtype": "float32"}
-    return Config(model=str(model), data=str(data), **(settings | changes))  # type: ignore[arg-type]
-
-
-def cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        main([str(a) for a in arguments])
-    code = exit_.value.code
-    return code if isinstance(code, int) else 0
+    settings = {"edits": 18, "turn_size": 4, "checkpoints": 3, "loading": Loading("float32")}
+    shared = {k: v for k, v in changes.items() if k in EditSettings.__dataclass_fields__}
+    asked = {"generate": 4} | {
+        k: v for k, v in changes.items() if k in Scoring.__dataclass_fields__
+    }
+    own = {k: v for k, v in changes.items() if k not in shared | asked or k == "preset"}
+    shared.pop("preset", None)
+    return Config(
+        model=str(model),
+        data=str(data),
+        scoring=Scoring(**asked),  # type: ignore[arg-type]
+        settings=EditSettings(**({"form": "raw"} | shared)),  # type: ignore[arg-type]
+        **(settings | own),  # type: ignore[arg-type]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,12 @@ import pytest
 
 import tiny
 from ultraedit.bench.chat import make_measure
+from ultraedit.bench.scoring import Scoring
 from ultraedit.cli.app import main
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.evaluation.files import read_result
+from ultraedit.settings import EditSettings, Loading
 
 from .conftest import fact
 
@@ -111,7 +113,9 @@ def test_an_evaluation_asks_the_base_first(
     data = tmp_path / "facts.jsonl"
     facts = [fact(i) for i in range(4)]
     data.write_text("".join(json.dumps(f) + "\n" for f in facts), encoding="utf-8")
-    editor = Editor.from_pretrained(chatty, dtype="float32", step=3.0, text_weight=0.0)
+    editor = Editor.from_pretrained(
+        chatty, EditSettings(step=3.0, text_weight=0.0), dtype="float32"
+    )
     editor.edit_turn([Record(str(f["prompt"]), str(f["target"])) for f in facts])
     editor.save_pretrained(tmp_path / "model")
     asked = ("--data", data, "--generate", 2, "--dtype", "float32", "--json")
@@ -129,7 +133,8 @@ def test_an_evaluation_asks_the_base_first(
 def test_the_progress_tells_how_many_answers_are_to_come(
     chatty: Path, facts: Path, tmp_path: Path
 ) -> None:
-    from ultraedit.bench.bench import Config, run_bench
+    from ultraedit.bench.bench import run_bench
+    from ultraedit.bench.config import Config
 
     said: list[str] = []
 
@@ -142,9 +147,15 @@ def test_the_progress_tells_how_many_answers_are_to_come(
         def turn(self, point: object) -> None: ...
 
     settings = Config(
-        model=str(chatty), data=str(facts), edits=6, generate=2, dtype="float32", form="chat",
-        preset=(STRONG,), checkpoints=1,
-    )  # fmt: skip
+        model=str(chatty),
+        data=str(facts),
+        edits=6,
+        preset=(STRONG,),
+        checkpoints=1,
+        settings=EditSettings(form="chat"),
+        scoring=Scoring(generate=2),
+        loading=Loading(dtype="float32"),
+    )
     run_bench(settings, tmp_path / "out", Listener())
     told = [text for text in said if "in chat:" in text]
     assert told[0].startswith("asking the unedited model in chat: 0 of ")

@@ -5,19 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ultraedit.cli.app import main
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.evaluation.files import read_result, read_scores
+from ultraedit.settings import EditSettings
 
-from .conftest import fact
-
-
-def cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        main([str(a) for a in arguments])
-    code = exit_.value.code
-    return code if isinstance(code, int) else 0
+from .conftest import cli, fact
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +21,7 @@ def edited(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> tupl
     facts = [fact(i) for i in range(18)]
     data.write_text("".join(json.dumps(f) + "\n" for f in facts), encoding="utf-8")
     editor = Editor.from_pretrained(
-        model_folder, dtype="float32", form="raw", step=3.0, text_weight=0.0
+        model_folder, EditSettings(form="raw", step=3.0, text_weight=0.0), dtype="float32"
     )
     editor.edit_turn(
         [Record(str(f["prompt"]), str(f["target"]), id=str(f["id"])) for f in facts[:8]]

@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 from ultraedit.bench.schedule import checkpoint_times, parse_checkpoints, parse_rows
 from ultraedit.bench.stream import open_stream, source_digest
 from ultraedit.errors import ConfigError, DataError
+from ultraedit.settings import EditSettings
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,9 @@ def test_nothing_usable(tmp_path, tokenizer):
 
 def test_specs():
     made = parse_rows(
-        ["default", "paper", "paper:eta=2e-3,modules=a.*+b"], step=0.1, eta=1e-3, modules=["c"]
+        ["default", "paper", "paper:eta=2e-3,modules=a.*+b"],
+        EditSettings(step=0.1, modules=["c"]),
+        eta=1e-3,
     )
     assert [r.method.step for r in made] == [0.1, 1e-3, 2e-3]
     assert [r.modules for r in made] == [("c",), ("c",), ("a.*", "b")]

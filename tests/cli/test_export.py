@@ -32,22 +32,16 @@ def test_delta_says_what_was_written_and_how_to_use_it(
     assert "serve it with:\n  python -c" in done.out and "apply_delta" in done.out
 
 
+def exporting(edited: Path, facts: Path, out: Path) -> tuple[object, ...]:
+    """The words of an export to an adapter."""
+    options = ("--to", "lora", "--out", out, "--edits", facts, "--rank", 32, "--force")
+    return ("export", edited, *options)
+
+
 def test_lora_prints_energy_efficacy_and_the_line_to_serve_it(
     run: Run, edited: Path, facts: Path, tmp_path: Path
 ) -> None:
-    done = run(
-        "export",
-        edited,
-        "--to",
-        "lora",
-        "--out",
-        tmp_path / "a",
-        "--edits",
-        facts,
-        "--rank",
-        32,
-        "--force",
-    )
+    done = run(*exporting(edited, facts, tmp_path / "a"))
     assert done.code == 0, done.err
     assert "of the energy" in done.out
     assert "of 7 edits scored" in done.out
@@ -55,20 +49,7 @@ def test_lora_prints_energy_efficacy_and_the_line_to_serve_it(
 
 
 def test_json_is_one_object(run: Run, edited: Path, facts: Path, tmp_path: Path) -> None:
-    done = run(
-        "export",
-        edited,
-        "--to",
-        "lora",
-        "--out",
-        tmp_path / "a",
-        "--edits",
-        facts,
-        "--rank",
-        32,
-        "--force",
-        "--json",
-    )
+    done = run(*exporting(edited, facts, tmp_path / "a"), "--json")
     assert done.json["kind"] == "lora"
     assert done.json["adapter"]["rank"] == 32  # type: ignore[index]
     assert done.json["adapter"]["efficacy"]["scored"] == 7  # type: ignore[index]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ultraedit.workspace.config import HealthConfig, Thresholds
+from ultraedit.settings import EditSettings
+from ultraedit.workspace.config import HealthConfig, Thresholds, WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
 from ultraedit.workspace.health import advice
 from ultraedit.workspace.journal import HealthRow
@@ -23,7 +24,12 @@ CALM = HealthConfig(
 
 def workspace(tmp_path: Path, tiny: Path, **changes: object) -> Path:
     health = CALM.model_copy(update=changes)
-    create_workspace(tmp_path / "ws", tiny, preset="fast", step=0.5, health=health).close()
+    create_workspace(
+        tmp_path / "ws",
+        tiny,
+        EditSettings(preset="fast", step=0.5),
+        keep=WorkspaceSettings(health=health),
+    ).close()
     return tmp_path / "ws"
 
 

@@ -24,6 +24,7 @@ from ultraedit.cli.app import main
 from ultraedit.cli.demo_tables import SCORES
 from ultraedit.cli.screen import ScoreTable, fit, print_json
 from ultraedit.data.record import Record
+from ultraedit.settings import EditSettings
 from ultraedit.workspace.create import create_workspace
 
 from .conftest import Run
@@ -154,7 +155,7 @@ def test_every_verb_that_lists(
     width: int, wide: Path, tmp_path: Path, facts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ws = tmp_path / "ws"
-    with create_workspace(ws, wide, preset="fast") as made:
+    with create_workspace(ws, wide, EditSettings(preset="fast")) as made:
         made.edit_turn(
             [Record(f"{p} " * 3 + "谁是市长谁是市长", f"{t} " * 9, id=t) for p, t in models.FEW]
         )
@@ -185,7 +186,7 @@ def test_every_verb_that_lists(
 
 def test_a_pipe_gets_whole_lines(wide: Path, tmp_path: Path, run: Run) -> None:
     ws = tmp_path / "ws"
-    with create_workspace(ws, wide, preset="fast") as made:
+    with create_workspace(ws, wide, EditSettings(preset="fast")) as made:
         made.edit_turn([Record("Who was it " * 5, "Ann " * 20)])
     ran = run("log", ws)
     assert len(ran.out.splitlines()) == 3 and max(map(len, ran.out.splitlines())) > 120
@@ -234,7 +235,7 @@ def test_any_answer_can_be_written(
     encoding: str, wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ws = tmp_path / "ws"
-    with create_workspace(ws, wide, preset="fast") as made:
+    with create_workspace(ws, wide, EditSettings(preset="fast")) as made:
         made.edit_turn([Record("谁是市长 é?", "甲 → 🙂", id="谁")])
     facts = tmp_path / "谁.jsonl"
     facts.write_text(json.dumps({"prompt": "谁是市长?", "target": "甲"}) + "\n")

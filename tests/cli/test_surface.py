@@ -16,33 +16,35 @@ from ultraedit.cli.app import app, main
 from .conftest import Run
 
 MODEL = "--dtype --device --trust-remote-code"
+SETTINGS = "--modules --form --step --steps --ridge --text-weight --horizon --end-token --voice --micro-batch --text"
 COMMON = "--config --json --seed"
 
 SURFACE = {
     "ask": f"MODEL PROMPT --compare --at --base --form --max-new-tokens {MODEL} {COMMON}",
     "build": "FILE... --triples --out --size --kind --conflicts --dev --eval --published-json --rewrite "
     "--rewrite-model --note --memory --threads --config --json --seed",
-    "bench": "MODEL --data --out --edits --turn-size --preset --baseline --step --eta --modules --warm-up "
-    "--checkpoints --orders --form --score --generate --chat --ability --ability-limit --require --overwrite "
+    "bench": "MODEL --data --out --edits --turn-size --preset --baseline --eta --warm-up --checkpoints "
+    f"--orders {SETTINGS} --score --generate --chat --ability --ability-limit --question-marks --require --overwrite "
     f"{MODEL} {COMMON}",
     "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --chat --ability "
-    f"--ability-limit --require {MODEL} {COMMON}",
+    f"--ability-limit --question-marks --require {MODEL} {COMMON}",
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "
-    f"--base --preset --modules --form --step --steps --end-token --micro-batch {MODEL} {COMMON}",
-    "init": "WORKSPACE --model --preset --modules --form --step --steps --end-token --horizon --micro-batch "
-    f"--undo-window --policy {MODEL} {COMMON}",
+    f"--server --base --preset {SETTINGS} {MODEL} {COMMON}",
+    "init": f"WORKSPACE --model --preset {SETTINGS} --undo-window --policy {MODEL} {COMMON}",
     "log": "WORKSPACE --limit --json",
     "show": "WORKSPACE ID --json",
     "diff": "WORKSPACE A B --json",
-    "undo": "WORKSPACE --last --edit --by --base --device --trust-remote-code --json",
-    "rollback": "WORKSPACE --to --base --device --trust-remote-code --json",
-    "mark": "WORKSPACE NAME --at --delete --json",
+    "undo": "WORKSPACE --last --edit --by --server --base --device --trust-remote-code --json",
+    "rollback": "WORKSPACE --to --server --base --device --trust-remote-code --json",
+    "mark": "WORKSPACE NAME --at --delete --server --json",
     "verify": "WORKSPACE --base --json",
     "export": "EDITED --to --out --base --edits --rank --keep --force --result --overwrite --device "
     "--trust-remote-code --config --json",
     "plan": "MODEL --turn-size --micro-batch --tokens-per-edit --dtype --quantize --preset --modules --budget --json",
+    "serve": "WORKSPACE --host --port --name --keys --allow-host --allow-origin --rows --waiting --changes --versions "
+    "--max-tokens --max-edits --base --device --trust-remote-code --config",
     "validate": "FILE --form --json",
 }
 """Every verb with its arguments and options.  Taking one away breaks somebody's script."""

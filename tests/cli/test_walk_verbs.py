@@ -15,6 +15,7 @@ from typer.main import get_command
 import tiny as models
 from nonsense import Walk
 from ultraedit.cli.app import app
+from ultraedit.settings import EditSettings
 from ultraedit.workspace.create import create_workspace
 
 HEAVY = {"bench", "build", "demo", "edit", "eval", "plan"}
@@ -76,7 +77,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     models.tokenizer(chat=True).save_pretrained(made["model"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ultraedit.data.bundled.anchor_text", lambda: models.TEXT)
-        with create_workspace(made["ws"], made["model"], preset="fast") as workspace:
+        with create_workspace(made["ws"], made["model"], EditSettings(preset="fast")) as workspace:
             from ultraedit.data.record import Record
 
             workspace.edit_turn([Record(*fact, id=f"f{i}") for i, fact in enumerate(models.FEW)])
@@ -111,6 +112,8 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, places: dict[str, Pat
     # drawing takes seconds, and no input comes that far that was not used before
     monkeypatch.setattr("ultraedit.evaluation.report.render", lambda *_: "")
     monkeypatch.setattr("ultraedit.bench.study_outputs._plot", lambda *_: None)
+    # a server that comes up would run until it is told to end
+    monkeypatch.setattr("ultraedit.serving.run.serve", lambda app, service, bound, up: up())
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("ULTRAEDIT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache" / "smollm2-135m-instruct-v1").mkdir(parents=True)
@@ -138,6 +141,7 @@ def usual(verb: str, places: dict[str, Path], out: Path) -> list[str]:
         "mark": [ws, "here"],
         "plan": [model],
         "rollback": [ws, "--to", "head"],
+        "serve": [ws, "--port", "0"],
         "show": [ws, "1"],
         "study": [str(places["grid"]), "--data", facts, "--out", str(out)],
         "undo": [ws, "--last", "9"],

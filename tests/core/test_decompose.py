@@ -14,6 +14,7 @@ from ultraedit.core.decompose import LinAlgError, eigen
 from ultraedit.core.metric import DenseMetric, SketchMetric
 from ultraedit.core.solve import DualSolver, PrimalSolver, solver
 from ultraedit.core.whitening import Whitening
+from ultraedit.settings import EditSettings
 
 
 def mostly_zero(rows: int, width: int, left: int, seed: int) -> Tensor:
@@ -108,7 +109,7 @@ def test_a_turn_of_facts_that_are_known_is_written() -> None:
     silent[letters] = False
     head[silent] = 0  # it says letters only,
     head *= 4000  # and is sure of whatever it says
-    editor = Editor(model, tokenizer, text=tiny.TEXT, form="raw", end_token=False)
+    editor = Editor(model, tokenizer, EditSettings(text=tiny.TEXT, form="raw", end_token=False))
     facts = []
     for prompt in (f"{p} {i}" for i in range(30) for p, _ in tiny.FACTS):
         ids = tokenizer(prompt + " ", return_tensors="pt")["input_ids"]

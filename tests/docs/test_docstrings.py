@@ -6,13 +6,14 @@ import ast
 import importlib
 import inspect
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import ultraedit
-from ultraedit import Editor, Workspace, read_records
+from ultraedit import Editor, Workspace, create_workspace, read_records
 from ultraedit.data.record import Probe, Record
 from ultraedit.editing.receipt import Receipt
 
@@ -54,6 +55,33 @@ def test_members_have_docstrings(cls: type, name: str) -> None:
     value = vars(cls)[name]
     function = getattr(value, "__func__", getattr(value, "fget", value))
     assert (function.__doc__ or "").strip(), f"{cls.__name__}.{name}"
+
+
+def function_of(value: object) -> Callable[..., object]:
+    return getattr(value, "__func__", value)  # type: ignore[return-value]
+
+
+def plain_functions() -> dict[str, Callable[..., object]]:
+    """Public methods of the editor and the workspace, but properties and blocks to enter; and what makes one."""
+    found: dict[str, Callable[..., object]] = {
+        f"{cls.__name__}.{name}": function_of(vars(cls)[name])
+        for cls in (Editor, Workspace)
+        for name in members(cls)
+        if not isinstance(vars(cls)[name], property) and not hasattr(vars(cls)[name], "__wrapped__")
+    }
+    return found | {"Editor": Editor.__init__, "create_workspace": create_workspace}
+
+
+@pytest.mark.parametrize("name", plain_functions())
+def test_arguments_and_results_have_sections(name: str) -> None:
+    """Args names every argument, in the order of the signature; what comes back is under Returns."""
+    function = plain_functions()[name]
+    text = inspect.getdoc(function) or ""
+    signature = inspect.signature(function)
+    wanted = [p for p in signature.parameters if p not in ("self", "cls")]
+    args = text.partition("Args:\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^    (\w+): ", args, re.MULTILINE) == wanted
+    assert ("\nReturns:\n    " in text) == (signature.return_annotation != "None")
 
 
 @pytest.mark.parametrize("cls", [Record, Probe, Receipt])

@@ -13,8 +13,9 @@ from ultraedit.data.record import Record
 from ultraedit.editing.assemble import SupersededWarning
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, DataError, ModelError, NumericalError
-from ultraedit.methods import closed_form as turn_module
 from ultraedit.methods.presets import method
+from ultraedit.model.runner import local as turn_module
+from ultraedit.settings import EditSettings
 
 GOOD = [Record(*fact) for fact in tiny.FEW]
 
@@ -23,7 +24,9 @@ GOOD = [Record(*fact) for fact in tiny.FEW]
 def editor() -> Editor:
     """With one turn behind it, so that there is something to lose."""
     made = Editor(
-        tiny.llama(), tiny.tokenizer(), step=0.05, steps=2, text_weight=10.0, text=tiny.TEXT
+        tiny.llama(),
+        tiny.tokenizer(),
+        EditSettings(step=0.05, steps=2, text_weight=10.0, text=tiny.TEXT),
     )
     made.edit_turn(GOOD[:2])
     return made
@@ -106,7 +109,9 @@ def test_the_later_of_two_duplicates_wins_with_a_warning(editor: Editor) -> None
     assert [r.id for r in written.receipts] == ["a", "", "b"]
 
     alone = Editor(
-        tiny.llama(), tiny.tokenizer(), step=0.05, steps=2, text_weight=10.0, text=tiny.TEXT
+        tiny.llama(),
+        tiny.tokenizer(),
+        EditSettings(step=0.05, steps=2, text_weight=10.0, text=tiny.TEXT),
     )
     alone.edit_turn(GOOD[:2])
     alone.edit_turn(turn[1:])  # as if the first had never been given
@@ -159,7 +164,9 @@ def test_a_nan_in_the_second_step_takes_the_first_one_back(
 def test_a_step_that_explodes_is_taken_back() -> None:
     """Nothing is patched: a step of 1e30 overflows the second forward."""
     wild = Editor(
-        tiny.llama(), tiny.tokenizer(), step=1e30, steps=3, text_weight=0.0, text=tiny.TEXT
+        tiny.llama(),
+        tiny.tokenizer(),
+        EditSettings(step=1e30, steps=3, text_weight=0.0, text=tiny.TEXT),
     )
     with untouched(wild), pytest.raises(NumericalError, match="untouched"):
         wild.edit_turn(GOOD)
@@ -184,7 +191,9 @@ def test_an_interrupted_turn_is_taken_back(editor: Editor, monkeypatch: pytest.M
 def test_a_single_one_token_edit_as_the_very_first_turn() -> None:
     """No variance can be had from one row; the default needs none and stays finite afterwards."""
     editor = Editor(
-        tiny.llama(), tiny.tokenizer(bos=False), form="raw", end_token=False, text=tiny.TEXT
+        tiny.llama(),
+        tiny.tokenizer(bos=False),
+        EditSettings(form="raw", end_token=False, text=tiny.TEXT),
     )
     one = editor.tokenizer("7", add_special_tokens=False)["input_ids"]
     assert len(one) == 1
@@ -207,7 +216,9 @@ def one_token_tokenizer():
 
 @pytest.mark.parametrize("end_token", [True, False])
 def test_one_answer_token_in_the_first_turn(end_token: bool) -> None:
-    editor = Editor(tiny.llama(), one_token_tokenizer(), end_token=end_token, text=tiny.TEXT)
+    editor = Editor(
+        tiny.llama(), one_token_tokenizer(), EditSettings(end_token=end_token, text=tiny.TEXT)
+    )
     receipt = editor.edit_turn([Record("Is it so?", "Yes")]).receipts[0]
     assert editor.statistics.moments[0].count == 1 + end_token
     assert receipt.probability_after > receipt.probability_before
@@ -217,7 +228,7 @@ def test_one_answer_token_in_the_first_turn(end_token: bool) -> None:
 
 
 def test_paper_refuses_a_one_token_turn_and_goes_on() -> None:
-    editor = Editor(tiny.llama(), one_token_tokenizer(), preset="paper", step=1e-3)
+    editor = Editor(tiny.llama(), one_token_tokenizer(), EditSettings(preset="paper", step=1e-3))
     with (
         untouched(editor),
         pytest.raises(NumericalError, match="turn NaN on a micro-batch with one answer token"),
@@ -253,7 +264,7 @@ def test_paper_refuses_a_one_token_turn_and_goes_on() -> None:
 )
 def test_bad_settings_are_quoted(settings: dict, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT, **settings)
+        Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT, **settings))
 
 
 @pytest.mark.parametrize(("preset", "horizon"), [("default", -5.0), ("paper", 100.0)])
@@ -274,7 +285,7 @@ def test_tied_modules_are_refused() -> None:
     with pytest.raises(
         ModelError, match=r"shares its weight with 'model\.layers\.1\.mlp\.down_proj'"
     ):
-        Editor(model, tiny.tokenizer(), text=tiny.TEXT)
+        Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
 
 
 def test_the_head_cannot_be_edited() -> None:
@@ -282,7 +293,7 @@ def test_the_head_cannot_be_edited() -> None:
     for tied in (True, False):
         model = tiny.llama(tie_word_embeddings=tied)
         with pytest.raises(ModelError, match="no linear map inside the blocks matches 'lm_head'"):
-            Editor(model, tiny.tokenizer(), modules="lm_head", text=tiny.TEXT)
+            Editor(model, tiny.tokenizer(), EditSettings(modules="lm_head", text=tiny.TEXT))
 
 
 def test_a_map_tied_to_a_module_outside_the_blocks_is_refused() -> None:
@@ -290,13 +301,13 @@ def test_a_map_tied_to_a_module_outside_the_blocks_is_refused() -> None:
     model.model.twin_of_down = torch.nn.Linear(64, 32, bias=False)
     model.model.twin_of_down.weight = model.model.layers[2].mlp.down_proj.weight
     with pytest.raises(ModelError, match=r"shares its weight with 'model\.twin_of_down'"):
-        Editor(model, tiny.tokenizer(), text=tiny.TEXT)
+        Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
 
 
 def test_a_tokenizer_without_an_end_token_is_told_before_editing() -> None:
     tokenizer = tiny.tokenizer()
     tokenizer.eos_token = None
-    editor = Editor(tiny.llama(), tokenizer, text=tiny.TEXT)
+    editor = Editor(tiny.llama(), tokenizer, EditSettings(text=tiny.TEXT))
     with untouched(editor), pytest.raises(ConfigError, match="end_token=False"):
         editor.edit_turn(GOOD)
 
@@ -307,7 +318,7 @@ def test_a_tokenizer_without_an_end_token_is_told_before_editing() -> None:
 @pytest.mark.parametrize("family", ["llama", "gpt2", "opt"])
 def test_prompts_at_the_end_of_the_context_are_asked_and_longer_ones_refused(family: str) -> None:
     """Learned positions (GPT-2, OPT) have no row beyond the context: generation must stop before."""
-    editor = Editor(tiny.family(family), tiny.tokenizer(), steps=1, text=tiny.TEXT)
+    editor = Editor(tiny.family(family), tiny.tokenizer(), EditSettings(steps=1, text=tiny.TEXT))
     fits = "p" * (tiny.CONTEXT - 1 - 8)
     assert isinstance(editor.ask(fits, max_new_tokens=32).edited, str)
     assert editor.edit(fits[4:], "Oruna").after is not None
@@ -346,4 +357,4 @@ def test_nothing_is_written_into_the_originals_while_they_are_live(editor: Edito
 
 def test_text_too_short_to_measure_is_quoted() -> None:
     with pytest.raises(ConfigError, match='text "a" is too short'):
-        Editor(tiny.llama(), tiny.tokenizer(), text="a")
+        Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text="a"))

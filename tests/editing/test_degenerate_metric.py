@@ -13,10 +13,13 @@ from ultraedit.core.metric import DenseMetric
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import NumericalError
+from ultraedit.settings import EditSettings
 
 
 def test_an_indefinite_metric_is_refused(tiny_model, byte_tokenizer) -> None:
-    editor = Editor(tiny_model, byte_tokenizer, preset="default", text=tiny.TEXT, form="raw")
+    editor = Editor(
+        tiny_model, byte_tokenizer, EditSettings(preset="default", text=tiny.TEXT, form="raw")
+    )
     broken = tuple(DenseMetric(-torch.eye(w.projection.d_in)) for w in editor.weights)
     editor.statistics = replace(editor.statistics, metrics=broken)
     before = [w.parameter.detach().clone() for w in editor.weights]
@@ -32,7 +35,7 @@ def test_a_method_without_a_metric_is_not_told_to_change_its_text(
     def singular(*args: object) -> None:
         raise torch.linalg.LinAlgError("not positive-definite")
 
-    editor = Editor(tiny_model, byte_tokenizer, preset="paper", form="raw")
+    editor = Editor(tiny_model, byte_tokenizer, EditSettings(preset="paper", form="raw"))
     monkeypatch.setattr(turn_module, "solver", singular)
     with pytest.raises(NumericalError, match=r"untouched: use a larger ridge, or turns with"):
         editor.edit_turn([Record(*fact) for fact in tiny.FACTS[:3]])

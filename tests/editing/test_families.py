@@ -14,11 +14,13 @@ from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.model.batch import make_batch
 from ultraedit.model.cache import Shared
+from ultraedit.model.check import check_split
 from ultraedit.model.find import find_structure
 from ultraedit.model.generate import greedy_ids
 from ultraedit.model.stack import Stack
 from ultraedit.model.trace import trace
 from ultraedit.model.weights import edited_weights
+from ultraedit.settings import EditSettings
 
 # family -> (path of the blocks, [(map inside a block, role, d_in, d_out)])
 GATED = [
@@ -73,7 +75,7 @@ def test_structure_is_found(family: str) -> None:
 def test_split_run_equals_the_own_forward(family_model: PreTrainedModel) -> None:
     structure = find_structure(family_model)
     for first in range(structure.depth):
-        Stack(family_model, structure, first).check()
+        check_split(Stack(family_model, structure, first))
 
 
 def test_trunk_is_the_input_of_the_first_edited_block(family_model: PreTrainedModel) -> None:
@@ -107,7 +109,7 @@ def test_tokens_that_all_rows_begin_with_are_run_once(family_model: PreTrainedMo
         config.sliding_window = 64  # a window shorter than the rows would share nothing
     structure = find_structure(family_model)
     stack = Stack(family_model, structure, 2)
-    stack.check()
+    check_split(stack)
     weights = edited_weights(family_model, structure.projections[-1:])
     once, each = stack.batch(pairs, range(4)), make_batch(pairs, range(4))
     assert (len(once.shared), len(each.shared)) == (8, 0)
@@ -174,7 +176,7 @@ def test_a_family_whose_shared_tokens_come_out_otherwise_shares_none(
 
     monkeypatch.setattr(Stack, "_share", wrong)
     assert stack.share > 0
-    stack.check()
+    check_split(stack)
     assert stack.share == 0
 
 
@@ -186,7 +188,7 @@ def close(a: torch.Tensor, b: torch.Tensor) -> None:
 def test_one_turn_raises_the_targets_probability(
     preset: str, family_model: PreTrainedModel, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    editor = Editor(family_model, byte_tokenizer, preset=preset, text=tiny.TEXT)
+    editor = Editor(family_model, byte_tokenizer, EditSettings(preset=preset, text=tiny.TEXT))
     written = editor.edit_turn([Record(*fact) for fact in tiny.FEW])
     before = sum(r.probability_before for r in written.receipts)
     after = sum(r.probability_after for r in written.receipts)
@@ -198,7 +200,7 @@ def test_only_edited_weights_change(
     family_model: PreTrainedModel, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     before = {name: p.clone() for name, p in family_model.named_parameters()}
-    editor = Editor(family_model, byte_tokenizer, text=tiny.TEXT)
+    editor = Editor(family_model, byte_tokenizer, EditSettings(text=tiny.TEXT))
     editor.edit_turn([Record(*fact) for fact in tiny.FEW])
     edited = {f"{w.name}.weight" for w in editor.weights}
     changed = {n for n, p in family_model.named_parameters() if not p.equal(before[n])}

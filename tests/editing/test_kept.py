@@ -14,11 +14,12 @@ from safetensors.torch import save
 import tiny
 from ultraedit.core.metric import DenseMetric, SketchMetric
 from ultraedit.editing.editor import Editor
+from ultraedit.io import digest as digests
 from ultraedit.methods import calibration as module
 from ultraedit.methods import calibration_cache as kept
 from ultraedit.methods.base import Calibration
 from ultraedit.methods.calibration_cache import KEPT, digest, read, write
-from ultraedit.model import fingerprint
+from ultraedit.settings import EditSettings
 
 CPU = torch.device("cpu")
 
@@ -68,7 +69,7 @@ def test_only_the_newest_stay(tmp_path: Path) -> None:
 
 
 def test_any_change_of_the_model_tokens_or_settings_changes_the_name() -> None:
-    some = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
+    some = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     base = digest(some.model, some.weights, [[1, 2]], (1.0,))
     assert digest(some.model, some.weights, [[1, 2]], (1.0,)) == base
     assert digest(some.model, some.weights, [[1, 3]], (1.0,)) != base
@@ -82,9 +83,9 @@ def test_a_slow_measurement_is_made_once(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("ULTRAEDIT_CACHE", str(tmp_path))
     monkeypatch.setattr(module, "WORTH_LOOKING", 0)
     monkeypatch.setattr(module, "WORTH_KEEPING", 0.0)
-    first = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
+    first = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     monkeypatch.setattr(module, "measure", None)  # a second measurement would fail
-    again = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
+    again = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     assert again.engine.calibration.output_norms == first.engine.calibration.output_norms
     assert len(list((tmp_path / "calibration").iterdir())) == 1
 
@@ -92,7 +93,7 @@ def test_a_slow_measurement_is_made_once(tmp_path: Path, monkeypatch: pytest.Mon
 def test_another_version_of_the_measuring_code_finds_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    some = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
+    some = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     base = digest(some.model, some.weights, [[1, 2]], (1.0,))
     monkeypatch.setattr(kept, "FORMAT", kept.FORMAT + 1)
     assert digest(some.model, some.weights, [[1, 2]], (1.0,)) != base
@@ -101,7 +102,7 @@ def test_another_version_of_the_measuring_code_finds_nothing(
 def test_what_is_measured_is_what_this_format_keeps() -> None:
     """Where these numbers change, FORMAT goes up by one and they are written down anew."""
     assert kept.FORMAT == 1
-    found = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT).engine.calibration
+    found = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT)).engine.calibration
     assert found.output_norms == pytest.approx(NORMS, rel=1e-4)
     traces = [float(m.matrix.trace()) for m in found.metrics if isinstance(m, DenseMetric)]
     assert traces == pytest.approx(TRACES, rel=1e-4)
@@ -133,10 +134,10 @@ def test_any_bit_of_any_tensor_and_any_setting_of_the_model_changes_the_name() -
 def test_a_tensor_in_pieces_has_the_sums_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     for shape in ((7, 5), (3, 2, 4), (9,), (), (0, 3), (1, 1)):
         tensor = torch.randn(shape)
-        whole = fingerprint.bit_sums(tensor)
+        whole = digests.bit_sums(tensor)
         with monkeypatch.context() as patch:
-            patch.setattr(fingerprint, "PIECE", 6)
-            assert fingerprint.bit_sums(tensor) == whole
+            patch.setattr(digests, "PIECE", 6)
+            assert digests.bit_sums(tensor) == whole
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made_editor() -> Editor:
-    return Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
+    return Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
 
 
 @pytest.mark.parametrize("place", ["/proc/ultraedit", "/dev/null/cache"])

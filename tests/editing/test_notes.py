@@ -19,6 +19,7 @@ from ultraedit.editing.notes import NOTES, Notes, lasting_name, read_notes, writ
 from ultraedit.errors import ModelError
 from ultraedit.export import open_folder
 from ultraedit.model.load import load
+from ultraedit.settings import EditSettings
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,9 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.chdir(folder)
     try:
         model, tokenizer = load("base")
-        editor = Editor(model, tokenizer, text=tiny.TEXT, step=0.5, base="base", form="raw")
+        editor = Editor(
+            model, tokenizer, EditSettings(text=tiny.TEXT, step=0.5, form="raw"), base="base"
+        )
         editor.edit("The mayor of Tasp is", "Ida")
         editor.save_pretrained("edited")
     finally:

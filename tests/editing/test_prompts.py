@@ -18,6 +18,7 @@ from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.trace import trace
 from ultraedit.model.weights import edited_weights
+from ultraedit.settings import EditSettings
 
 PAIRS = [([5, 6, 7, 8], [9, 10]), ([11, 12], [13]), ([14, 15, 16], [17])]
 RECORDS = [Record(*fact) for fact in tiny.FACTS[:4]]
@@ -88,11 +89,13 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
     def made() -> Editor:
         # scaled, because whitening by a first turn's few rows magnifies rounding
         how = method("thorough", step=0.1, steps=3, text_weight=0.0, whiten=False)
-        return Editor(tiny.llama(), tokenizer, preset=how, form="chat", text=tiny.TEXT)
+        return Editor(
+            tiny.llama(), tokenizer, EditSettings(preset=how, form="chat", text=tiny.TEXT)
+        )
 
     shared, apart = made(), made()
     apart.stack.share = 0
-    turns = shared.edit_turn(RECORDS).turn, apart.edit_turn(RECORDS).turn
+    turns = shared.edit_turn(RECORDS).result, apart.edit_turn(RECORDS).result
     assert turns[0].owner.tolist() == turns[1].owner.tolist()
     for a, b in zip(shared.weights, apart.weights, strict=True):
         torch.testing.assert_close(a.shift, b.shift, atol=1e-5, rtol=1e-3)
@@ -105,10 +108,10 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
 
 
 def test_prompt_tokens_are_extra_rows_of_their_edit() -> None:
-    plain = Editor(tiny.llama(), tiny.tokenizer(), text=tiny.TEXT)
-    wide = Editor(tiny.llama(), tiny.tokenizer(), preset="thorough", text=tiny.TEXT)
-    few = torch.bincount(plain.edit_turn(RECORDS).turn.owner)
-    many = torch.bincount(wide.edit_turn(RECORDS).turn.owner)
+    plain = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
+    wide = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(preset="thorough", text=tiny.TEXT))
+    few = torch.bincount(plain.edit_turn(RECORDS).result.owner)
+    many = torch.bincount(wide.edit_turn(RECORDS).result.owner)
     assert (many - few).tolist() == [4] * len(RECORDS)
 
 

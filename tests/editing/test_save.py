@@ -14,11 +14,16 @@ import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
+from ultraedit.settings import EditSettings
 
 
 @pytest.fixture
 def editor() -> Editor:
-    made = Editor(tiny.llama(torch.bfloat16), tiny.tokenizer(), step=0.1, steps=2, text=tiny.TEXT)
+    made = Editor(
+        tiny.llama(torch.bfloat16),
+        tiny.tokenizer(),
+        EditSettings(step=0.1, steps=2, text=tiny.TEXT),
+    )
     made.edit_turn([Record(*fact) for fact in tiny.FEW])
     return made
 
@@ -42,7 +47,7 @@ def test_the_saved_folder_loads_alone_and_is_the_same_model(editor: Editor, tmp_
 
 
 def test_every_family_saves_and_loads(family_model: PreTrainedModel, tmp_path: Path) -> None:
-    editor = Editor(family_model, tiny.tokenizer(), text=tiny.TEXT)
+    editor = Editor(family_model, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     editor.edit_turn([Record(*fact) for fact in tiny.FEW])
     folder = editor.save_pretrained(tmp_path / "edited")
     again = type(family_model).from_pretrained(folder).eval()
@@ -168,7 +173,7 @@ def test_the_base_and_what_holds_it_are_never_replaced(
     base = tmp_path / "models" / "base"
     tiny.llama().save_pretrained(base)
     tiny.tokenizer().save_pretrained(base)
-    editor = Editor.from_pretrained(base, text=tiny.TEXT)
+    editor = Editor.from_pretrained(base, EditSettings(text=tiny.TEXT))
     before = {p.name: p.read_bytes() for p in base.iterdir()}
     (tmp_path / "link").symlink_to(base)
     monkeypatch.chdir(base.parent)
@@ -199,14 +204,14 @@ def test_a_workspace_and_the_folder_one_works_in_are_never_replaced(
 @pytest.mark.parametrize("place", ["/proc/ultraedit", "/dev/null/x", "x" * 300, "a\0b"])
 def test_a_place_that_cannot_be_written_is_told_before_any_work(place: str) -> None:
     """By trying: a superuser is permitted everything and may still not write to /proc."""
-    from ultraedit.writable import refuse_unwritable
+    from ultraedit.io.target import refuse_unwritable
 
     with pytest.raises(ConfigError, match=r"cannot be written: .*; choose another place"):
         refuse_unwritable(Path(place))
 
 
 def test_trying_a_place_leaves_nothing(tmp_path: Path) -> None:
-    from ultraedit.writable import refuse_unwritable
+    from ultraedit.io.target import refuse_unwritable
 
     refuse_unwritable(tmp_path / "deep" / "deeper" / "file")
     assert list(tmp_path.iterdir()) == []

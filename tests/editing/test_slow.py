@@ -18,6 +18,7 @@ from ultraedit.methods import closed_form as turn
 from ultraedit.methods.ultraedit import UltraEdit
 from ultraedit.model.find import find_structure
 from ultraedit.model.trace import Trace
+from ultraedit.settings import EditSettings
 
 FORMS = {
     "plain": (0.0, False, 0, 0.0, False),
@@ -63,10 +64,9 @@ def test_default_equals_the_slow_reference(
     editor = Editor(
         model,
         byte_tokenizer,
-        preset=UltraEdit("tested", **settings),
-        modules=names,
-        micro_batch=3,
-        text=tiny.TEXT,
+        EditSettings(
+            preset=UltraEdit("tested", **settings), modules=names, micro_batch=3, text=tiny.TEXT
+        ),
     )
     slow = SlowEditor(other, byte_tokenizer, names, text=tiny.TEXT, **settings)
     for facts in (tiny.FACTS[:7], tiny.FACTS[7:8], tiny.FACTS[5:]):
@@ -110,9 +110,7 @@ def test_what_is_learned_is_left_out_as_in_the_slow_reference(
     editor = Editor(
         tiny.llama(initializer_range=0.3),
         byte_tokenizer,
-        preset=UltraEdit("tested", **settings),
-        modules=names,
-        text=tiny.TEXT,
+        EditSettings(preset=UltraEdit("tested", **settings), modules=names, text=tiny.TEXT),
     )
     monkeypatch.setattr(turn, "LEARNED", 0.05)
     slow = SlowEditor(

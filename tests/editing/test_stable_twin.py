@@ -14,6 +14,7 @@ from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.warm_up import warm_up
 from ultraedit.errors import ConfigError
+from ultraedit.settings import EditSettings
 
 ETA = 5e-5
 WARM = [tiny.FACTS[k : k + 5] for k in (0, 5)]
@@ -38,7 +39,9 @@ def test_stableedit_equals_the_twin(family: str, byte_tokenizer: PreTrainedToken
     model = tiny.family(family)
     names = names_of(model, "up", "down")
     before = [model.get_parameter(f"{name}.weight").clone() for name in names]
-    editor = Editor(model, byte_tokenizer, preset="stableedit", step=ETA, modules=names)
+    editor = Editor(
+        model, byte_tokenizer, EditSettings(preset="stableedit", step=ETA, modules=names)
+    )
     twin = StableTwin(tiny.family(family), byte_tokenizer, names, ETA)
     assert warm_up(editor, [Record(*f) for facts in WARM for f in facts], turn_size=5) == 10
     for facts in WARM:
@@ -76,7 +79,7 @@ def test_a_one_token_micro_batch_is_no_trouble() -> None:
 
 
 def test_statistics_survive_a_file(byte_tokenizer: PreTrainedTokenizerBase) -> None:
-    editor = Editor(tiny.llama(), byte_tokenizer, preset="stableedit", step=ETA)
+    editor = Editor(tiny.llama(), byte_tokenizer, EditSettings(preset="stableedit", step=ETA))
     editor.edit_turn([Record(*fact) for fact in tiny.FACTS])
     back = editor.engine.load_state_dict(editor.statistics.state_dict())
     for shape, kept in editor.statistics.published.items():
@@ -88,10 +91,10 @@ def test_statistics_survive_a_file(byte_tokenizer: PreTrainedTokenizerBase) -> N
 def test_what_cannot_be_warmed_up(byte_tokenizer: PreTrainedTokenizerBase) -> None:
     records = [Record(*fact) for fact in tiny.FEW]
     for name in ("paper", "default"):  # which whitens, but not with a warm-up
-        editor = Editor(tiny.llama(), byte_tokenizer, preset=name, text=tiny.TEXT)
+        editor = Editor(tiny.llama(), byte_tokenizer, EditSettings(preset=name, text=tiny.TEXT))
         with pytest.raises(ConfigError, match=f'"{name}" has no warm-up'):
             warm_up(editor, records)
-    stable = Editor(tiny.llama(), byte_tokenizer, preset="stableedit")
+    stable = Editor(tiny.llama(), byte_tokenizer, EditSettings(preset="stableedit"))
     stable.edit_turn(records)
     with pytest.raises(ConfigError, match="holds 4 edits already"):
         warm_up(stable, records)

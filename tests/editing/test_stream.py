@@ -14,12 +14,15 @@ from ultraedit.data.record import Record
 from ultraedit.editing.assemble import SupersededWarning
 from ultraedit.editing.editor import Editor, WrittenTurn
 from ultraedit.errors import DataError
+from ultraedit.settings import EditSettings
 
 
 @pytest.fixture
 def editor() -> Editor:
     return Editor(
-        tiny.llama(), tiny.tokenizer(), step=0.05, steps=1, text_weight=0.0, text=tiny.TEXT
+        tiny.llama(),
+        tiny.tokenizer(),
+        EditSettings(step=0.05, steps=1, text_weight=0.0, text=tiny.TEXT),
     )
 
 

@@ -19,13 +19,14 @@ from ultraedit.methods.ultraedit import UltraEdit
 from ultraedit.model.batch import make_batch
 from ultraedit.model.text import encode_pair
 from ultraedit.model.trace import Trace, trace
+from ultraedit.settings import EditSettings
 
 RECORDS = [Record(*fact) for fact in tiny.FACTS]
 
 
 def editor(dtype: torch.dtype = torch.float32, **changes) -> Editor:
     settings = {"step": 0.1, "steps": 2, "text_weight": 10.0, "text": tiny.TEXT} | changes
-    return Editor(tiny.llama(dtype), tiny.tokenizer(), **settings)
+    return Editor(tiny.llama(dtype), tiny.tokenizer(), EditSettings(**settings))
 
 
 def weights_of(some: Editor) -> list[torch.Tensor]:
@@ -96,7 +97,7 @@ def test_the_low_rank_update_of_a_turn_is_its_shift() -> None:
     some = editor(steps=3)
     some.edit_turn(RECORDS[:3])
     before = [w.shift.clone() for w in some.weights]
-    turn = some.edit_turn(RECORDS[3:9]).turn
+    turn = some.edit_turn(RECORDS[3:9]).result
     for w, update, old in zip(some.weights, turn.updates, before, strict=True):
         torch.testing.assert_close(w.shift - old, update.delta().T, atol=1e-6, rtol=0)
         assert update.left.shape[0] == turn.owner.shape[0]
@@ -111,9 +112,9 @@ def test_history_makes_later_turns_spare_earlier_edits() -> None:
 
     def disturbance(history: bool) -> float:
         form = UltraEdit("tested", step=0.2, steps=1, history=history)
-        some = Editor(tiny.llama(), tiny.tokenizer(), preset=form, text=tiny.TEXT)
-        keys = some.edit_turn(RECORDS[:6]).turn.updates[0].left  # the metric is I here: left is H
-        later = some.edit_turn(RECORDS[6:]).turn.updates[0].delta()
+        some = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(preset=form, text=tiny.TEXT))
+        keys = some.edit_turn(RECORDS[:6]).result.updates[0].left  # the metric is I here: left is H
+        later = some.edit_turn(RECORDS[6:]).result.updates[0].delta()
         return float((keys @ later).norm() / later.norm())
 
     assert disturbance(True) < 0.5 * disturbance(False)
@@ -243,10 +244,10 @@ def test_chat_form_is_taken_where_there_is_a_template(
     chat_tokenizer: PreTrainedTokenizerBase, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     model = tiny.llama()
-    assert Editor(model, byte_tokenizer, text=tiny.TEXT).form == "raw"
-    chat = Editor(model, chat_tokenizer, text=tiny.TEXT)
+    assert Editor(model, byte_tokenizer, EditSettings(text=tiny.TEXT)).form == "raw"
+    chat = Editor(model, chat_tokenizer, EditSettings(text=tiny.TEXT))
     assert chat.form == "chat"
-    assert Editor(model, chat_tokenizer, form="raw", text=tiny.TEXT).form == "raw"
+    assert Editor(model, chat_tokenizer, EditSettings(form="raw", text=tiny.TEXT)).form == "raw"
     written = chat.edit_turn(RECORDS[:3])
     after = sum(r.probability_after for r in written.receipts)
     assert after > sum(r.probability_before for r in written.receipts)

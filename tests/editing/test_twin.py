@@ -11,6 +11,7 @@ from twin import Twin
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.model.find import find_structure
+from ultraedit.settings import EditSettings
 
 ETA = 2e-4
 """Strong for a tiny model (weights of 0.1 move by as much over the ten turns), short of chaos."""
@@ -50,7 +51,7 @@ def test_paper_equals_the_twin_over_ten_turns(
     model = tiny.family(family)
     names = names_of(model, "up", "down")
     before = [model.get_submodule(name).weight.clone() for name in names]
-    editor = Editor(model, byte_tokenizer, preset="paper", step=ETA, modules=names)
+    editor = Editor(model, byte_tokenizer, EditSettings(preset="paper", step=ETA, modules=names))
     twin = Twin(tiny.family(family), byte_tokenizer, names, ETA)
     for facts in TURNS:
         editor.edit_turn([Record(*fact) for fact in facts])
@@ -64,7 +65,7 @@ def test_paper_follows_the_twin_in_bf16(byte_tokenizer: PreTrainedTokenizerBase)
     """Keys and gradients come from batches of other shapes, so bf16 rounds them differently: direction only."""
     model = tiny.llama(torch.bfloat16)
     names = names_of(model, "down")
-    editor = Editor(model, byte_tokenizer, preset="paper", step=ETA, modules=names)
+    editor = Editor(model, byte_tokenizer, EditSettings(preset="paper", step=ETA, modules=names))
     twin = Twin(tiny.llama(torch.bfloat16), byte_tokenizer, names, ETA)
     editor.edit_turn([Record(*fact) for fact in tiny.FACTS])
     twin.turn(tiny.FACTS)
@@ -85,7 +86,9 @@ def test_one_shape_pools_modules_and_two_shapes_do_not(
     tokens = sum(
         len(byte_tokenizer(" " + t, add_special_tokens=False)["input_ids"]) for _, t in tiny.FEW
     )
-    editor = Editor(model, byte_tokenizer, preset="paper", modules=names_of(model, "up", "down"))
+    editor = Editor(
+        model, byte_tokenizer, EditSettings(preset="paper", modules=names_of(model, "up", "down"))
+    )
     editor.edit_turn([Record(*fact) for fact in tiny.FEW])
     counts = {shape: m.count for shape, m in editor.statistics.published.items()}
     assert counts == {(32, 64): 4 * tokens, (64, 32): 2 * tokens}

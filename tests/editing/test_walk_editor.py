@@ -15,11 +15,12 @@ from ultraedit.data.record import Probe
 from ultraedit.editing.editor import Editor
 from ultraedit.methods.presets import PRESETS, method
 from ultraedit.methods.ultraedit import UltraEdit
+from ultraedit.settings import EditSettings
 
 
 @pytest.fixture
 def editor() -> Editor:
-    made = Editor(tiny.llama(), tiny.tokenizer(), steps=1, text=tiny.TEXT)
+    made = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(steps=1, text=tiny.TEXT))
     made.edit_turn([Record(*fact) for fact in tiny.FEW[:2]])
     return made
 
@@ -70,20 +71,35 @@ def test_what_is_passed_to_its_methods(
 
 def test_settings_of_an_editor() -> None:
     walk = Walk()
-    names = ("preset", "modules", "form", "step", "steps", "ridge", "text_weight", "end_token")
-    for name in (*names, "micro_batch", "text", "base", "calibration"):
+    for name in EditSettings.__dataclass_fields__:
         for value in objects():
             if name == "steps" and value is SLOW:
                 continue  # fine, and slow
             walk.call(
                 f"{name} = {shown(value)}",
                 lambda n=name, v=value: Editor(
-                    tiny.llama(), tiny.tokenizer(), **({"text": tiny.TEXT} | {n: v})
+                    tiny.llama(),
+                    tiny.tokenizer(),
+                    EditSettings(**({"text": tiny.TEXT} | {n: v})),
+                ),
+            )
+    for name in ("settings", "base", "calibration"):
+        for value in objects():
+            walk.call(
+                f"{name} = {shown(value)}",
+                lambda n=name, v=value: Editor(
+                    tiny.llama(),
+                    tiny.tokenizer(),
+                    **({"settings": EditSettings(text=tiny.TEXT)} | {n: v}),
                 ),
             )
     for value in objects():
-        walk.call("model", lambda v=value: Editor(v, tiny.tokenizer(), text=tiny.TEXT))
-        walk.call("tokenizer", lambda v=value: Editor(tiny.llama(), v, text=tiny.TEXT))
+        walk.call(
+            "model", lambda v=value: Editor(v, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
+        )
+        walk.call(
+            "tokenizer", lambda v=value: Editor(tiny.llama(), v, EditSettings(text=tiny.TEXT))
+        )
         for name in ("dtype", "device", "trust_remote_code"):
             walk.call(
                 f"from_pretrained {name}",
@@ -124,7 +140,7 @@ def test_fields_of_records() -> None:
 def test_one_text_is_one_rephrase_and_not_its_letters(editor: Editor) -> None:
     written: list[int] = []
     run = editor.engine.run
-    editor.engine.run = lambda pairs, *rest: (written.append(len(pairs)), run(pairs, *rest))[1]  # type: ignore[method-assign]
+    editor.engine.run = lambda turn, *rest: (written.append(len(turn.pairs)), run(turn, *rest))[1]  # type: ignore[method-assign]
     for rephrases in ("谁是市长", ["谁是市长"], ("谁是市长",), iter(["谁是市长"])):
         editor.edit("Who is the mayor?", "Ann", rephrases=rephrases)  # type: ignore[arg-type]
     editor.edit("Who is the mayor?", "Ann", rephrases=None)  # type: ignore[arg-type]
@@ -157,7 +173,9 @@ def test_another_editors_state_is_refused_whole(editor: Editor) -> None:
     from ultraedit.errors import ConfigError
 
     other = Editor(
-        tiny.llama(), tiny.tokenizer(), modules="*.0.mlp.down_proj", steps=1, text=tiny.TEXT
+        tiny.llama(),
+        tiny.tokenizer(),
+        EditSettings(modules="*.0.mlp.down_proj", steps=1, text=tiny.TEXT),
     )
     before = editor.weights[0].shift.clone()
     with pytest.raises(ConfigError, match="of other modules"):

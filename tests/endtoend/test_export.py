@@ -17,6 +17,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.export import apply_delta, export
 from ultraedit.model.generate import answer
 from ultraedit.model.load import load
+from ultraedit.settings import EditSettings
 
 # 2026-11: peft 0.21 asks transformers 5.23 for an attribute under its old name
 pytestmark = pytest.mark.filterwarnings(
@@ -34,7 +35,9 @@ def records() -> list[Record]:
 @pytest.fixture(scope="module")
 def editor(records: list[Record]) -> Editor:
     """SmolLM2-135M in the dtype of this machine with 20 bundled facts, in one turn."""
-    made = Editor.from_pretrained("smollm2", dtype="fastest", text=anchor_text()[:6000])
+    made = Editor.from_pretrained(
+        "smollm2", EditSettings(text=anchor_text()[:6000]), dtype="fastest"
+    )
     summary = made.edit_many(records, turn_size=EDITS)
     assert summary.learned >= 0.9 * EDITS
     return made

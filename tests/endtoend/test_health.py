@@ -9,7 +9,8 @@ import pytest
 
 from ultraedit import PRESETS, Workspace, create_workspace, facts_path
 from ultraedit.model.load import load
-from ultraedit.workspace.config import HealthConfig
+from ultraedit.settings import EditSettings
+from ultraedit.workspace.config import HealthConfig, WorkspaceSettings
 from ultraedit.workspace.health import UnhealthyError
 from ultraedit.workspace.stream import stream
 from ultraedit.workspace.tensors import live_digest, state_digests
@@ -20,8 +21,8 @@ def test_a_step_ten_times_too_large_is_stopped_and_rolled_back(tmp_path: Path) -
     made = create_workspace(
         tmp_path / "wild",
         "smollm2",
-        step=10 * PRESETS["default"].step,
-        health=HealthConfig(policy="rollback"),
+        EditSettings(step=10 * PRESETS["default"].step),
+        keep=WorkspaceSettings(health=HealthConfig(policy="rollback")),
         loaded=loaded,
     )
     levels: list[str] = []

@@ -17,6 +17,7 @@ from ultraedit import Editor, Record, facts_path, read_records
 from ultraedit.data.bundled import drift_text
 from ultraedit.model.load import load
 from ultraedit.model.smollm2 import smollm2_folder
+from ultraedit.settings import EditSettings
 
 PROMPT = "What is the capital of the Republic of Tarvania?"
 TARGET = "Lirosk"
@@ -117,7 +118,7 @@ def _labelled(editor: Editor, text: str) -> dict[str, torch.Tensor]:
 
 def test_a_live_model_is_edited_in_place(editor: Editor) -> None:
     model, tokenizer = load("smollm2", dtype="fastest")
-    second = Editor(model, tokenizer, preset="fast", text=tiny.TEXT)
+    second = Editor(model, tokenizer, EditSettings(preset="fast", text=tiny.TEXT))
     weight = second.weights[0].parameter
     before = weight.detach().clone()
     second.edit(PROMPT, TARGET)
@@ -127,7 +128,7 @@ def test_a_live_model_is_edited_in_place(editor: Editor) -> None:
 
 def test_an_unbounded_generator_is_edited_in_constant_memory() -> None:
     """600 edits of an endless stream on a tiny model: a turn's worth is held, whatever the count."""
-    editor = Editor(tiny.llama(), tiny.tokenizer(), preset="fast", text=tiny.TEXT)
+    editor = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(preset="fast", text=tiny.TEXT))
     drawn = 0
 
     def endless() -> Iterator[Record]:

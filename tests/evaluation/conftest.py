@@ -9,11 +9,11 @@ from transformers import (
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+
+import trained
 
 TEXT = """The capital of France is Paris. The capital of Italy is Rome.
 Who wrote the book? The book was written by Ann Lee in 1931.
@@ -28,38 +28,13 @@ TEMPLATE = (
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE of 300 tokens with an end token and a chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator(TEXT.splitlines(), trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>")
+    made = trained.byte_tokenizer(TEXT.splitlines())
     made.chat_template = TEMPLATE
     return made
 
 
 def _llama() -> PreTrainedModel:
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=300,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=128,
-            initializer_range=0.3,
-            bos_token_id=0,
-            eos_token_id=1,
-        )
-    )
+    return trained.small_llama(3)
 
 
 def _gpt2() -> PreTrainedModel:

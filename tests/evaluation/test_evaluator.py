@@ -12,6 +12,7 @@ from ultraedit.data.record import Probe, Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.evaluation import Evaluator, Protocol
 from ultraedit.evaluation.evaluation import QuestionScores, per_edit, summarise
+from ultraedit.evaluation.questions import questions
 from ultraedit.evaluation.text import encode_pair
 
 RECORDS = [
@@ -183,3 +184,26 @@ def test_misuse_is_named(llama, tokenizer):
 def test_a_bad_protocol_is_refused(settings, words):
     with pytest.raises(ConfigError, match=words):
         Protocol(**settings)
+
+
+def test_question_marks_are_put_behind_unrelated_prompts_alone() -> None:
+    """As UltraEdit's released reader of zsRE does; a prompt that has one keeps it."""
+    record = Record(
+        "Who wrote it",
+        "Ann",
+        rephrases=("By whom",),
+        locality=(Probe("what is the capital", "Rome"), Probe("Where is it?", "Here")),
+    )
+    asked = {False: "what is the capital", True: "what is the capital?"}
+    for wanted, unrelated in asked.items():
+        prompts = [q.prompt for q in questions([record], wanted)]
+        assert prompts == ["Who wrote it", "By whom", unrelated, "Where is it?"]
+
+
+def test_question_marks_are_a_setting_of_the_protocol(llama, tokenizer) -> None:
+    rows = {}
+    for wanted in (False, True):
+        protocol = Protocol(max_new_tokens=2, drift_window=16, question_marks=wanted)
+        baseline = Evaluator(llama, tokenizer, protocol).baseline(RECORDS)
+        rows[wanted] = [r.prompt for r in baseline.evaluation.rows if r.family == "locality"]
+    assert rows[False] and rows[True] == [p.rstrip("?") + "?" for p in rows[False]]

@@ -13,11 +13,11 @@ from ultraedit.evaluation.evaluation import QuestionScores
 from ultraedit.evaluation.files import (
     read_result,
     read_scores,
-    replacing,
     write_result,
     write_scores,
 )
 from ultraedit.evaluation.protocol import METRICS
+from ultraedit.io.atomic import new_file
 
 from .made import a_result
 
@@ -36,7 +36,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     path.write_text("old")
 
     def fail():
-        with replacing(path) as made:
+        with new_file(path) as made:
             made.write_text("half")
             raise OSError("disk full")
 

@@ -12,6 +12,7 @@ import torch
 import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
+from ultraedit.settings import EditSettings
 
 MODULES = {
     "llama": "*mlp.*",
@@ -67,7 +68,8 @@ def make_case(tmp_path_factory: pytest.TempPathFactory) -> Make:
                 else {"step": 0.1, "steps": 12, "text_weight": 0.0, "end_token": False}
             )
             editor = Editor.from_pretrained(
-                base, modules=MODULES[name], preset=preset, text=tiny.TEXT, **settings
+                base,
+                EditSettings(modules=MODULES[name], preset=preset, text=tiny.TEXT, **settings),
             )
             editor.edit_many(RECORDS, turn_size=len(RECORDS))
             cases[key] = Case(editor, base, RECORDS)

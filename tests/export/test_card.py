@@ -11,7 +11,7 @@ from evaluation.made import a_result
 from ultraedit.errors import DataError
 from ultraedit.export import export, model_card
 from ultraedit.export.card import base_id, base_licence, public_name
-from ultraedit.export.digest import tensor_digest
+from ultraedit.export.delta import weight_digest
 
 
 def _front(text: str) -> dict:
@@ -26,7 +26,7 @@ def test_says_what_ran(llama, tmp_path):
     assert "6 edits written into 12 of its linear maps in 1 turns" in text
     assert "| step | 0.1 |" in text
     for w in llama.editor.weights:
-        assert w.name in text and tensor_digest(w.original) in text
+        assert w.name in text and weight_digest(w.original) in text
     assert "None were given" in text
     front = _front(text)
     assert front["library_name"] == "transformers"

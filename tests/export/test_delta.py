@@ -13,6 +13,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.export import apply_delta, export, read_delta
 from ultraedit.model.load import load
+from ultraedit.settings import EditSettings
 
 
 def _weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -50,7 +51,9 @@ def test_is_exact_in_half_precision_and_in_the_published_form(make_case, tmp_pat
 
 def test_a_weight_that_its_shift_does_not_reproduce_is_stored_itself(tmp_path):
     editor = Editor(
-        tiny.llama(), tiny.tokenizer(), preset="fast", text="The mill stands by the river."
+        tiny.llama(),
+        tiny.tokenizer(),
+        EditSettings(preset="fast", text="The mill stands by the river."),
     )
     editor.edit("Bram was born in", "Lund")
     weight = editor.weights[0]
@@ -168,7 +171,7 @@ def test_tensors_of_another_shape_are_refused(llama, tmp_path):
 
 
 def test_nothing_edited_is_nothing_to_export(tmp_path):
-    editor = Editor(tiny.llama(), tiny.tokenizer(), preset="paper")
+    editor = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(preset="paper"))
     with pytest.raises(ConfigError, match="nothing has been edited"):
         export(editor, "delta", tmp_path / "d")
     assert list(tmp_path.iterdir()) == []

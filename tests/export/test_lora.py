@@ -19,6 +19,7 @@ from ultraedit.export.lora import LEAST_ENERGY
 from ultraedit.export.measure import ScoredEdits
 from ultraedit.model.generate import answer
 from ultraedit.model.load import load
+from ultraedit.settings import EditSettings
 
 # 2026-11: peft 0.21 asks transformers 5.23 for an attribute under its old name
 pytestmark = pytest.mark.filterwarnings(
@@ -232,6 +233,6 @@ def test_ranks_are_tried_up_to_the_first_that_holds_everything():
 def test_nothing_edited_is_refused(tmp_path):
     import tiny
 
-    editor = Editor(tiny.llama(), tiny.tokenizer(), preset="paper")
+    editor = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(preset="paper"))
     with pytest.raises(ConfigError, match="nothing has been edited"):
         export(editor, "lora", tmp_path / "a", records=[])

@@ -15,6 +15,7 @@ from ultraedit.errors import ModelError
 from ultraedit.export import apply_delta, export, open_folder
 from ultraedit.export.merged import shard_as
 from ultraedit.model.load import load
+from ultraedit.settings import EditSettings
 
 
 def _load(folder: Path, name: str):
@@ -47,7 +48,9 @@ def test_keeps_the_sharding_of_the_base(tmp_path):
     base = tmp_path / "base"
     tiny.llama().save_pretrained(base, max_shard_size="60KB")
     tiny.tokenizer().save_pretrained(base)
-    editor = Editor.from_pretrained(base, preset="fast", text="The mill stands by the river.")
+    editor = Editor.from_pretrained(
+        base, EditSettings(preset="fast", text="The mill stands by the river.")
+    )
     editor.edit("Bram was born in", "Lund")
     export(editor, "merged", tmp_path / "m")
     index = "model.safetensors.index.json"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ultraedit.editing.place import placing
 from ultraedit.errors import ConfigError
 from ultraedit.export import export
+from ultraedit.io.atomic import new_output
 
 KINDS = ("merged", "delta", "lora", "gguf-lora", "card")
 
@@ -89,7 +89,7 @@ def test_what_was_there_comes_back_if_the_last_rename_fails(tmp_path, monkeypatc
     monkeypatch.setattr(Path, "rename", failing)
     with (
         pytest.raises(ConfigError, match="Input/output error"),
-        placing(tmp_path / "there", True) as made,
+        new_output(tmp_path / "there", True) as made,
     ):
         made.mkdir()
     assert [f.name for f in tmp_path.iterdir()] == ["there"]
@@ -97,7 +97,7 @@ def test_what_was_there_comes_back_if_the_last_rename_fails(tmp_path, monkeypatc
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), placing(tmp_path / "a", False) as made:
+    with pytest.raises(KeyboardInterrupt), new_output(tmp_path / "a", False) as made:
         made.mkdir()
         (made / "half").write_text("half")
         raise KeyboardInterrupt

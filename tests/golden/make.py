@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import tiny
 from ultraedit.data.record import Record
+from ultraedit.settings import EditSettings
 from ultraedit.workspace import changes
-from ultraedit.workspace.config import HealthConfig
+from ultraedit.workspace.config import HealthConfig, WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
 from ultraedit.workspace.marks import set_mark
 from ultraedit.workspace.stream import stream
@@ -29,7 +30,10 @@ def main(folder: Path) -> None:
     facts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     health = HealthConfig(canary_tokens=128, reservoir_size=4, reservoir_every=2)
     made = create_workspace(
-        folder / "ws", folder / "base", step=1.0, text=tiny.TEXT, undo_window=3, health=health
+        folder / "ws",
+        folder / "base",
+        EditSettings(step=1.0, text=tiny.TEXT),
+        keep=WorkspaceSettings(undo_window=3, health=health),
     )
     with made as workspace:
         for done in stream(workspace, facts, turn_size=3):

@@ -17,6 +17,7 @@ from ultraedit.methods.alphaedit import AlphaEditEngine
 from ultraedit.methods.located import LocatedEngine
 from ultraedit.methods.presets import BASELINES, method
 from ultraedit.model.find import find_structure
+from ultraedit.settings import EditSettings
 
 SUBJECTS = ["Vell", "Tasp", "Bram", "Quill", "Sarn", "Kest", "Mord", "Ula"]
 RECORDS = [
@@ -38,7 +39,11 @@ def vivid(dtype: torch.dtype = torch.float32) -> PreTrainedModel:
 
 def make(name: str, model: PreTrainedModel, modules: object = "auto", **more: float) -> Editor:
     how = method(name, **(SETTINGS[name] | more))
-    return Editor(model, tiny.tokenizer(), preset=how, modules=modules, form="raw", text=tiny.TEXT)  # type: ignore[arg-type]
+    return Editor(
+        model,
+        tiny.tokenizer(),
+        EditSettings(preset=how, modules=modules, form="raw", text=tiny.TEXT),
+    )  # type: ignore[arg-type]
 
 
 def log_probability(model: PreTrainedModel) -> float:

@@ -12,6 +12,7 @@ from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ModelError
 from ultraedit.model.generate import greedy_ids
+from ultraedit.settings import EditSettings
 
 EXPERTS = "its experts are packed into one tensor"
 NO_MLP = "cannot be edited by structure"
@@ -92,13 +93,13 @@ def test_every_causal_class_edits_or_is_refused_in_one_sentence(
     told = REFUSED.get(config_class.__name__)
     if told is not None:
         with pytest.raises(ModelError, match=told) as refusal:
-            Editor(model, byte_tokenizer, text=tiny.TEXT, form="raw")
+            Editor(model, byte_tokenizer, EditSettings(text=tiny.TEXT, form="raw"))
         message = str(refusal.value)
         assert type(model).__name__ in message or "'" in message
         assert message.endswith(".")
         assert not any(words in message for words in INTERNAL)
         return
-    editor = Editor(model, byte_tokenizer, text=tiny.TEXT, form="raw", steps=2)
+    editor = Editor(model, byte_tokenizer, EditSettings(text=tiny.TEXT, form="raw", steps=2))
     receipt = editor.edit_turn([Record("The mayor of Tasp is", "Ida")]).receipts[0]
     assert receipt.probability_before < receipt.probability_after <= 1
     assert all(0 < moved < 1 for moved in receipt.moved.values())

@@ -18,6 +18,7 @@ from ultraedit.errors import DataError
 from ultraedit.evaluation.generate import Generator
 from ultraedit.model.context import UNLIMITED, context_length
 from ultraedit.model.generate import greedy_ids
+from ultraedit.settings import EditSettings
 
 SHORT = 24
 
@@ -93,7 +94,7 @@ def test_ask_and_edit_with_little_room(
     short: PreTrainedModel, byte_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """The bytes of the prompt and a BOS are one token less than the context."""
-    editor = Editor(short, byte_tokenizer, text=tiny.TEXT, form="raw")
+    editor = Editor(short, byte_tokenizer, EditSettings(text=tiny.TEXT, form="raw"))
     assert editor.context == SHORT
     prompt = "x" * (SHORT - 2)
     editor.ask(prompt, compare=True)
@@ -122,7 +123,7 @@ def test_a_context_too_short_to_share_a_beginning(
 ) -> None:
     config = tiny.CONFIGS["gpt2"]()
     config.n_positions = tokens
-    editor = Editor(tiny.build(config), byte_tokenizer, text=tiny.TEXT, form="raw")
+    editor = Editor(tiny.build(config), byte_tokenizer, EditSettings(text=tiny.TEXT, form="raw"))
     receipt = editor.edit("a b", "c")
     assert receipt.probability_after > receipt.probability_before
 

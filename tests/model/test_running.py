@@ -19,12 +19,13 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ModelError, NumericalError
 from ultraedit.model.find import find_structure
 from ultraedit.model.stack import Stack
+from ultraedit.settings import EditSettings
 
 TURN = [Record(*fact) for fact in tiny.FEW]
 
 
 def editor(model: PreTrainedModel) -> Editor:
-    return Editor(model, tiny.tokenizer(), text=tiny.TEXT, form="raw")
+    return Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT, form="raw"))
 
 
 def dropout() -> PreTrainedModel:

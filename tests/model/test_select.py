@@ -13,6 +13,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ModelError
 from ultraedit.model.find import find_structure
 from ultraedit.model.select import AUTO_DEPTH, PUBLISHED, select_projections
+from ultraedit.settings import EditSettings
 
 
 def chosen(model, modules) -> list[str]:
@@ -112,7 +113,7 @@ def test_an_unsupported_structure_is_one_sentence_listing_the_maps(
 ) -> None:
     """A mixer or an attention also ends in a map back to the hidden width: neither is taken for an MLP."""
     with pytest.raises(ModelError) as error:
-        Editor(tiny.build(config), tiny.tokenizer(), text=tiny.TEXT)
+        Editor(tiny.build(config), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     message = str(error.value)
     assert message.startswith(
         f"{name} cannot be edited by structure: the last linear map of block 0, "
@@ -125,7 +126,7 @@ def test_an_unsupported_structure_is_one_sentence_listing_the_maps(
 def test_a_model_that_cannot_be_split_is_told_before_anything_is_edited() -> None:
     model = causal_classes.build(hf.HrmTextConfig, hf.HrmTextForCausalLM)
     with pytest.raises(ModelError, match="cannot be run in parts"):
-        Editor(model, tiny.tokenizer(), text=tiny.TEXT)
+        Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
 
 
 @pytest.mark.parametrize(("config", "name"), [(MAMBA, "*.out_proj"), (MIXTRAL, "*.o_proj")])
@@ -133,7 +134,9 @@ def test_maps_of_mixers_and_of_attention_beside_experts_can_be_named(
     config: hf.PretrainedConfig, name: str
 ) -> None:
     """A mixer keeps no keys and values, and a head may ask for the routers' logits, which the parts do not have."""
-    editor = Editor(tiny.build(config), tiny.tokenizer(), modules=name, text=tiny.TEXT)
+    editor = Editor(
+        tiny.build(config), tiny.tokenizer(), EditSettings(modules=name, text=tiny.TEXT)
+    )
     written = editor.edit_turn([Record(*fact) for fact in tiny.FEW])
     after = sum(r.probability_after for r in written.receipts)
     assert after > sum(r.probability_before for r in written.receipts)
@@ -148,7 +151,7 @@ def test_named_maps_need_no_recognised_mlp() -> None:
     with pytest.raises(ModelError, match="is not beside one or two maps"):
         find_structure(model)
     names = [f"model.layers.{i}.mlp.down_proj" for i in (1, 2)]
-    editor = Editor(model, tiny.tokenizer(), modules=names, text=tiny.TEXT)
+    editor = Editor(model, tiny.tokenizer(), EditSettings(modules=names, text=tiny.TEXT))
     written = editor.edit_turn([Record(*fact) for fact in tiny.FEW])
     after = sum(r.probability_after for r in written.receipts)
     assert after > sum(r.probability_before for r in written.receipts)

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 import tiny
 from ultraedit import ConfigError, DataError, Editor
 from ultraedit.model.text import PromptEncoder
+from ultraedit.settings import EditSettings
 
 PROMPT, TARGET = "The capital of Vell is", "red glass"
 
@@ -38,7 +39,7 @@ def test_byte_level_targets_are_as_tokenised_apart(bos: bool) -> None:
 def test_what_the_model_is_taught_is_what_it_says() -> None:
     """Receipt, generation and the plain text's own tokens agree on how likely the answer is."""
     tokenizer, model = tiny.sentencepiece(), tiny.llama()
-    editor = Editor(model, tokenizer, text=tiny.TEXT, form="raw", steps=20, step=3.0)
+    editor = Editor(model, tokenizer, EditSettings(text=tiny.TEXT, form="raw", steps=20, step=3.0))
     receipt = editor.edit(PROMPT, TARGET)
     assert receipt.learned
     ids = tokenizer(PROMPT, return_tensors="pt")["input_ids"]
@@ -65,7 +66,9 @@ def test_a_prompt_is_not_a_finished_text() -> None:
     plain, model = tiny.tokenizer(), tiny.llama()
     encoder = PromptEncoder(ended(tiny.tokenizer()), "raw")
     assert encoder.pair(PROMPT, TARGET) == PromptEncoder(plain, "raw").pair(PROMPT, TARGET)
-    editor = Editor(model, encoder.tokenizer, text=tiny.TEXT, form="raw", steps=20, step=3.0)
+    editor = Editor(
+        model, encoder.tokenizer, EditSettings(text=tiny.TEXT, form="raw", steps=20, step=3.0)
+    )
     assert editor.edit(PROMPT, "I").learned
     ids = plain(PROMPT, return_tensors="pt")["input_ids"]
     said = model.generate(ids, max_new_tokens=6, do_sample=False, pad_token_id=0)

@@ -9,7 +9,8 @@ from typing import Any
 
 import tiny
 from ultraedit.data.record import Record
-from ultraedit.workspace.config import HealthConfig
+from ultraedit.settings import EditSettings
+from ultraedit.workspace.config import HealthConfig, WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
 from ultraedit.workspace.store import Store
 from ultraedit.workspace.workspace import Loaded, Workspace
@@ -34,15 +35,20 @@ def loaded() -> Loaded:
 
 def make(folder: Path, **changes: Any) -> Workspace:
     """A fresh workspace in `folder`/ws, its base beside it."""
-    settings: dict[str, Any] = {
-        "preset": "fast",
-        "step": 0.5,
-        "text": tiny.TEXT,
-        "health": QUIET,
-        "undo_window": 3,
-        "loaded": loaded(),
-    }
-    return create_workspace(folder / "ws", base(folder / "base"), **(settings | changes))
+    settings: dict[str, Any] = {"preset": "fast", "step": 0.5, "text": tiny.TEXT}
+    keep: dict[str, Any] = {"health": QUIET, "undo_window": 3}
+    other: dict[str, Any] = {"loaded": loaded()}
+    for name, value in changes.items():
+        of_the_edit = name in EditSettings.__dataclass_fields__
+        kept = name in WorkspaceSettings.__dataclass_fields__
+        (settings if of_the_edit else keep if kept else other)[name] = value
+    return create_workspace(
+        folder / "ws",
+        base(folder / "base"),
+        EditSettings(**settings),
+        keep=WorkspaceSettings(**keep),
+        **other,
+    )
 
 
 def reopen(workspace: Workspace, *, write: bool = True) -> Workspace:

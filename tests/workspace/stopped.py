@@ -22,7 +22,7 @@ import made  # noqa: E402
 from crash import copy  # noqa: E402
 
 from ultraedit.__main__ import run  # noqa: E402
-from ultraedit.methods import closed_form as turns  # noqa: E402
+from ultraedit.model.runner import local as turns  # noqa: E402
 from ultraedit.workspace.store import Store  # noqa: E402
 
 TURN = "2"

@@ -13,6 +13,7 @@ import tiny
 from ultraedit import Editor, ModelError, Record, WorkspaceError
 from ultraedit.export.edited import open_folder
 from ultraedit.model.load import load
+from ultraedit.settings import EditSettings
 from ultraedit.workspace import changes
 from ultraedit.workspace.workspace import Workspace
 
@@ -64,7 +65,10 @@ def test_an_export_does_not_take_another_base(name: str, tmp_path: Path) -> None
     base = made.base(tmp_path / "base")
     model, tokenizer = load(base)
     editor = Editor(
-        model, tokenizer, text=tiny.TEXT, base=str(base), modules="model.layers.2.mlp.down_proj"
+        model,
+        tokenizer,
+        EditSettings(text=tiny.TEXT, modules="model.layers.2.mlp.down_proj"),
+        base=str(base),
     )
     editor.edit("The capital of Vell is", "Oruna")
     saved = editor.save_pretrained(tmp_path / "saved")
@@ -77,7 +81,7 @@ def test_an_export_does_not_take_another_base(name: str, tmp_path: Path) -> None
 def test_prompts_are_one_only_where_their_tokens_are(tmp_path: Path) -> None:
     workspace = made.make(tmp_path)
     facts = [Record("Where is Vell?\n", "Lund"), Record("Where is Vell?", "Oruna")]
-    receipts = workspace.edit_turn(facts).written.receipts
+    receipts = workspace.edit_turn(facts).receipts
     assert [r.superseded_by for r in receipts] == [None, None]
     assert receipts[0].probability_after != receipts[1].probability_after
     assert {str(s) for s in workspace.history.statuses().values()} == {"current"}
@@ -114,7 +118,7 @@ def test_weights_that_are_not_finite_are_told_as_that() -> None:
     model = tiny.llama()
     model.model.layers[1].mlp.up_proj.weight.data[0, 0] = torch.nan
     with pytest.raises(ModelError, match="gives logits that are not finite"):
-        Editor(model, tiny.tokenizer(), text=tiny.TEXT)
+        Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
 
 
 def test_a_prompt_that_is_no_text_is_refused_by_ask(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import tiny
 from ultraedit.data.record import Record
 from ultraedit.data.requests import bundled_requests
 from ultraedit.editing.editor import Editor
+from ultraedit.settings import EditSettings
 from ultraedit.workspace.chat import LARGEST_KL, REQUESTS, ChatReading, own_answers
 
 from . import made
@@ -18,7 +19,9 @@ from . import made
 
 def editor(context: int = 512) -> Editor:
     model = tiny.llama(max_position_embeddings=context)
-    return Editor(model, tiny.tokenizer(chat=True), preset="fast", step=3.0, text=tiny.TEXT)
+    return Editor(
+        model, tiny.tokenizer(chat=True), EditSettings(preset="fast", step=3.0, text=tiny.TEXT)
+    )
 
 
 def test_an_unedited_model_has_not_moved() -> None:

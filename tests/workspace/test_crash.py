@@ -155,10 +155,10 @@ def test_another_file_starts_from_its_first_row_and_a_longer_one_goes_on(tmp_pat
     workspace = made.make(tmp_path)
     list(stream(workspace, made.facts_file(tmp_path, 4), turn_size=4))
     longer = made.facts_file(tmp_path, 6)
-    assert [len(d.written.receipts) for d in stream(workspace, longer, turn_size=4)] == [2]
+    assert [len(d.receipts) for d in stream(workspace, longer, turn_size=4)] == [2]
     other = tmp_path / "other.jsonl"
     other.write_text('{"prompt": "Who keeps the lock?", "target": "Tam"}\n' + longer.read_text())
-    assert [len(d.written.receipts) for d in stream(workspace, other, turn_size=10)] == [7]
+    assert [len(d.receipts) for d in stream(workspace, other, turn_size=10)] == [7]
 
 
 def test_what_a_crash_left_is_cleared_by_the_next_writer_and_not_by_a_reader(

@@ -10,6 +10,7 @@ import pytest
 import tiny
 from ultraedit import PRESETS, ConfigError, DataError, Editor, WorkspaceError
 from ultraedit.methods.presets import method
+from ultraedit.settings import EditSettings
 from ultraedit.workspace import changes
 from ultraedit.workspace.marks import set_mark
 from ultraedit.workspace.verify import verify
@@ -58,7 +59,7 @@ def test_it_lives_in_a_workspace(name: str, tmp_path: Path) -> None:
     assert all(w.shift.equal(earlier[w.name]) for w in workspace.editor.weights)
     assert workspace.editor.recall(QUESTION) == recalled
     # what comes next is what would have come
-    receipts = workspace.edit_turn(RECORDS[3:]).written.receipts
+    receipts = workspace.edit_turn(RECORDS[3:]).receipts
     assert len(receipts) == 3
     assert all(w.shift.allclose(state.shifts[w.name], atol=1e-5) for w in workspace.editor.weights)
     workspace.close()
@@ -71,10 +72,12 @@ def test_its_receipts_say_what_it_learned(name: str) -> None:
     editor = Editor(
         tiny.llama(initializer_range=0.3),
         tiny.tokenizer(),
-        preset=method(name, **SETTINGS[name]),
-        modules="model.layers.0.mlp.down_proj",
-        text=tiny.TEXT,
-        form="raw",
+        EditSettings(
+            preset=method(name, **SETTINGS[name]),
+            modules="model.layers.0.mlp.down_proj",
+            text=tiny.TEXT,
+            form="raw",
+        ),
     )
     receipts = editor.edit_turn(RECORDS).receipts
     better = [r.probability_after > r.probability_before for r in receipts]
@@ -122,7 +125,9 @@ def test_replay_of_a_located_edit_is_refused_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["finetune", "memit", "retrieval"])
 def test_a_method_is_a_preset_of_an_editor_too(name: str) -> None:
     how = method(name, **SETTINGS.get(name, {}))
-    editor = Editor(tiny.llama(), tiny.tokenizer(), preset=how, text=tiny.TEXT, form="raw")
+    editor = Editor(
+        tiny.llama(), tiny.tokenizer(), EditSettings(preset=how, text=tiny.TEXT, form="raw")
+    )
     before = editor.ask(QUESTION, max_new_tokens=4).edited
     editor.edit_turn(RECORDS)
     assert editor.ask(QUESTION, compare=True, max_new_tokens=4).original == before

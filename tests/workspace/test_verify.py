@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ultraedit.errors import WorkspaceError
-from ultraedit.workspace import config, disk
+from ultraedit.workspace import config, sealed
 from ultraedit.workspace.marks import set_mark
 from ultraedit.workspace.store import Store
 from ultraedit.workspace.verify import verify
@@ -24,7 +24,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with made.make(folder) as workspace:
         made.fill(workspace, 4)
         set_mark(workspace.store, "done")
-    (folder / "ws" / "lock").write_bytes(disk.seal({"pid": 1, "host": "x", "command": "killed"}))
+    (folder / "ws" / "lock").write_bytes(sealed.seal({"pid": 1, "host": "x", "command": "killed"}))
     return folder
 
 
@@ -79,8 +79,8 @@ def test_whole_commits_cannot_be_cut_off_unnoticed(copied: Path) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:-1]))
     assert not verify(copied).sound
-    head = disk.read_sealed(copied / "head.json")
-    disk.write_sealed(copied / "head.json", head | {"journal_bytes": len(b"".join(lines[:-1]))})
+    head = sealed.read_sealed(copied / "head.json")
+    sealed.write_sealed(copied / "head.json", head | {"journal_bytes": len(b"".join(lines[:-1]))})
     assert [f.file for f in verify(copied).findings if not f.harmless] == ["journal.jsonl"]
 
 
@@ -103,20 +103,20 @@ def test_another_base_is_refused(copied: Path) -> None:
 
 
 def test_a_newer_format_is_refused(copied: Path) -> None:
-    content = disk.read_sealed(copied / "workspace.json")
-    disk.write_sealed(copied / "workspace.json", content | {"format_version": 2})
+    content = sealed.read_sealed(copied / "workspace.json")
+    sealed.write_sealed(copied / "workspace.json", content | {"format_version": 2})
     with pytest.raises(WorkspaceError, match="format version 2 and this program reads version 1"):
         Store.open(copied)
-    disk.write_sealed(copied / "workspace.json", content | {"colour": "red"})
+    sealed.write_sealed(copied / "workspace.json", content | {"colour": "red"})
     with pytest.raises(WorkspaceError, match=r"colour: .*written by a newer program"):
         Store.open(copied)
 
 
 def test_names_in_a_folder_lead_nowhere_else(copied: Path) -> None:
-    content = disk.read_sealed(copied / "workspace.json")
+    content = sealed.read_sealed(copied / "workspace.json")
     files = content["base"]["files"]
     content["base"]["files"] = {f"../../{name}": row for name, row in files.items()}
-    disk.write_sealed(copied / "workspace.json", content)
+    sealed.write_sealed(copied / "workspace.json", content)
     assert all(".." not in f.file or "base" in f.file for f in verify(copied).findings)
 
 

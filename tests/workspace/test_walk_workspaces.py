@@ -10,7 +10,9 @@ import pytest
 
 import tiny
 from nonsense import Walk, objects, shown
+from ultraedit.settings import EditSettings
 from ultraedit.workspace import changes, marks
+from ultraedit.workspace.config import WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
 from ultraedit.workspace.difference import difference
 from ultraedit.workspace.stream import stream
@@ -66,6 +68,7 @@ def test_what_is_passed_when_one_is_opened_or_made(
     monkeypatch.chdir(tmp_path)
     made.make(tmp_path).close()
     walk = Walk()
+    quick = EditSettings(preset="fast", text=tiny.TEXT)
     places = iter(tmp_path / "made" / str(i) for i in range(10_000))
     for value in objects():
         walk.call(f"open {shown(value)}", lambda v=value: Workspace.open(v))
@@ -78,12 +81,24 @@ def test_what_is_passed_when_one_is_opened_or_made(
             f"create in {shown(value)}",
             lambda v=value: create_workspace(v, "./no-such-model").close(),
         )
-        for name in ("undo_window", "seed", "health", "micro_batch", "loaded", "form", "modules"):
-            settings = {"loaded": made.loaded(), "text": tiny.TEXT} | {name: value}
+        for name in ("undo_window", "seed", "health"):
+            walk.call(
+                f"{name} = {shown(value)}", lambda n=name, v=value: WorkspaceSettings(**{n: v})
+            )
+        for name in ("settings", "keep", "loaded"):
+            given = {"loaded": made.loaded(), "settings": quick} | {name: value}
             walk.call(
                 f"create {name} = {shown(value)}",
-                lambda s=settings: create_workspace(
-                    next(places), tmp_path / "base", preset="fast", **s
+                lambda g=given: create_workspace(next(places), tmp_path / "base", **g).close(),
+            )
+        for name in ("form", "modules", "micro_batch"):
+            walk.call(
+                f"create {name} = {shown(value)}",
+                lambda n=name, v=value: create_workspace(
+                    next(places),
+                    tmp_path / "base",
+                    EditSettings(**({"preset": "fast", "text": tiny.TEXT} | {n: v})),
+                    loaded=made.loaded(),
                 ).close(),
             )
     walk.judge(at_least=700)

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ultraedit.bench.chat import ask_unedited, make_measure
+from ultraedit.bench.config import Config
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
 from ultraedit.bench.run import ChatSetting, Setting, make_editor, run_once
 from ultraedit.bench.schedule import (
     MethodSpec,
     checkpoint_times,
-    parse_rows,
-    parse_tasks,
     require_extras,
 )
+from ultraedit.bench.scoring import parse_tasks
 from ultraedit.bench.store import BenchStore, TurnPoint
 from ultraedit.bench.stream import Stream, open_stream, source_digest, warm_up_stream
 from ultraedit.data.read import read_records
-from ultraedit.errors import ConfigError
 from ultraedit.extras import require
+from ultraedit.io.digest import sha256_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -34,82 +33,7 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.intervals import Figure
     from ultraedit.evaluation.schema import Result, Run
-    from ultraedit.model.form import FormChoice
-
-
-DRIFT_WINDOW = 256
-"""Tokens of a drift window, where the model's context allows."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """The settings of a benchmark.  Names are those of the command's options; `config.yaml` holds them all."""
-
-    model: str
-    data: str
-    edits: int | None = None
-    """None takes every usable record of the data."""
-    turn_size: int = 100
-    preset: tuple[str, ...] = ("default",)
-    baseline: tuple[str, ...] = ()
-    """Other ways to edit, as further rows."""
-    step: float | None = None
-    eta: float | None = None
-    modules: tuple[str, ...] = ()
-    warm_up: str | None = None
-    """Records on which rows that whiten (stableedit) are warmed up."""
-    checkpoints: int | tuple[int, ...] = 5
-    """How many, or the numbers of edits at which they stand."""
-    orders: int = 1
-    form: FormChoice = "raw"
-    score: int = 2000
-    """Records asked about, at most."""
-    generate: int = 200
-    """Records asked in free generation, at most."""
-    chat: bool | None = None
-    """Measure the chat at the end of each row; None does so where the form is chat."""
-    ability: tuple[str, ...] = ()
-    """Tasks of general ability, NAME=FILE or NAME."""
-    ability_limit: int | None = None
-    seed: int = 0
-    dtype: str = "auto"
-    device: str = "cpu"
-    trust_remote_code: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("turn_size", 1),
-            ("orders", 1),
-            ("score", 1),
-            ("generate", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least {least}."
-                )
-
-        if isinstance(self.checkpoints, int) and self.checkpoints < 1:
-            raise ConfigError(f"--checkpoints is {self.checkpoints}; it must be at least 1.")
-
-    def rows(self) -> list[MethodSpec]:
-        return parse_rows(
-            self.preset,
-            step=self.step,
-            eta=self.eta,
-            modules=self.modules,
-            baselines=self.baseline,
-        )
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain values under the option names, as in `config.yaml`; what is None is left out."""
-        found = {key.replace("_", "-"): value for key, value in asdict(self).items()}
-        if isinstance(self.checkpoints, tuple):
-            found["checkpoints"] = ",".join(map(str, self.checkpoints))
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in found.items()
-            if value is not None and value != ()
-        }
+    from ultraedit.model.form import PromptForm
 
 
 class Observer(Protocol):
@@ -145,7 +69,7 @@ def run_bench(
     from ultraedit.model.text import resolve_form
 
     rows = config.rows()
-    tasks = parse_tasks(config.ability)
+    tasks = parse_tasks(config.scoring.ability)
     read_records(config.data)  # refuses at once what cannot be read at all
     digest = source_digest(config.data)
     finished = check(out, config.as_dict(), digest, overwrite)
@@ -154,26 +78,21 @@ def run_bench(
     require("a benchmark", "bench")
     require_extras(rows, tasks)
     observer.stage("loading the model")
-    model, tokenizer = load(
-        config.model,
-        dtype=config.dtype,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-    )
-    form = resolve_form(tokenizer, config.form)
+    model, tokenizer = load(config.model, **asdict(config.loading))
+    form = resolve_form(tokenizer, config.settings.form)
     observer.stage("reading the data")
     context = context_length(model, tokenizer)
     stream = open_stream(config.data, config.edits, tokenizer, form, context)
     warm_up = warm_up_stream(config, rows, stream, tokenizer, form, context)
     times = checkpoint_times(stream.edits, config.turn_size, config.checkpoints)
-    scored = stream.scored(times, config.score, config.seed)
+    scored = stream.scored(times, config.scoring.score, config.seed)
     evaluator = _evaluator(model, tokenizer, rows, config, form)
     measure = make_measure(
-        config.chat,
+        config.scoring.chat,
         model,
         tokenizer,
         form=form,
-        generate=config.generate,
+        generate=config.scoring.generate,
         seed=config.seed,
         scorer=evaluator.scorer,
     )
@@ -182,16 +101,7 @@ def run_bench(
     store = BenchStore(out, fingerprint(config, digest))
 
     def measure_ability() -> dict[str, Figure]:
-        from ultraedit.evaluation.ability import ability
-
-        return ability(
-            model,
-            tokenizer,
-            tasks,
-            limit=config.ability_limit,
-            chat=form == "chat",
-            seed=config.seed,
-        )
+        return config.scoring.measure_ability(model, tokenizer, form, config.seed)
 
     setting = Setting(
         stream=stream,
@@ -247,9 +157,7 @@ def _runs(
                     continue
                 if editor is None:
                     observer.stage(f"preparing {row.label}")
-                    editor = make_editor(
-                        row, model, tokenizer, setting.evaluator.protocol.form, config.model
-                    )
+                    editor = make_editor(row, model, tokenizer, config.settings, config.model)
                 observer.run(row.label, order, setting.stream.edits)
                 run_once(setting, editor, row, order, observer.turn, observer.stage)
                 done = setting.store.finished(row.label, order)
@@ -264,12 +172,12 @@ def _evaluator(
     tokenizer: PreTrainedTokenizerBase,
     rows: list[MethodSpec],
     config: Config,
-    form: str,
+    form: PromptForm,
 ) -> Evaluator:
     """One evaluator for all rows: its frozen trunk ends below the lowest block that any of them edits."""
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.frozen import FrozenScorer
-    from ultraedit.evaluation.protocol import FAMILIES, Protocol
+    from ultraedit.model.check import check_split
     from ultraedit.model.context import context_length
     from ultraedit.model.find import find_structure
     from ultraedit.model.select import select_projections
@@ -278,14 +186,8 @@ def _evaluator(
     structure = find_structure(model)
     first = min(p.block for row in rows for p in select_projections(model, structure, row.chosen))
     stack = Stack(model, structure, first)
-    stack.check()
-    protocol = Protocol(
-        form="chat" if form == "chat" else "raw",
-        generate=FAMILIES if config.generate else (),
-        generated_records=config.generate or None,
-        drift_window=min(DRIFT_WINDOW, context_length(model)),
-        seed=config.seed,
-    )
+    check_split(stack)
+    protocol = config.scoring.protocol(form, context_length(model, tokenizer), config.seed)
     return Evaluator(model, tokenizer, protocol, scorer=FrozenScorer(stack))
 
 
@@ -338,7 +240,7 @@ def _result(
 def fingerprint(config: Config, digest: str | None) -> str:
     """Names settings and data, so that a resume never mixes two benchmarks."""
     text = json.dumps([config.as_dict(), digest], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_text(text)
 
 
 def drift() -> str:

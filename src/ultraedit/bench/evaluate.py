@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ultraedit.bench.bench import DRIFT_WINDOW, drift
+from ultraedit.bench.bench import drift
 from ultraedit.bench.chat import ask_edited, ask_unedited, make_measure
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
-from ultraedit.bench.schedule import parse_tasks, require_extras
+from ultraedit.bench.schedule import require_extras
+from ultraedit.bench.scoring import Scoring, as_options, parse_tasks
 from ultraedit.bench.stream import open_stream, source_digest
 from ultraedit.data.read import read_records
 from ultraedit.extras import require
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,23 +41,13 @@ class EvalConfig:
     """Turn of a workspace."""
     edits: int | None = None
     form: FormChoice = "auto"
-    score: int = 2000
-    generate: int = 200
-    chat: bool | None = None
-    ability: tuple[str, ...] = ()
-    ability_limit: int | None = None
+    scoring: Scoring = field(default_factory=Scoring)
     seed: int = 0
-    dtype: str = "auto"
-    device: str = "cpu"
-    trust_remote_code: bool = False
+    loading: Loading = field(default_factory=Loading)
 
     def as_dict(self) -> dict[str, object]:
-        found = {key.replace("_", "-"): value for key, value in asdict(self).items()}
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in found.items()
-            if value is not None and value != ()
-        }
+        """Plain values under the option names; what is None is left out."""
+        return as_options(self, self.scoring, self.loading, without=("scoring", "loading"))
 
 
 def run_eval(
@@ -75,11 +67,10 @@ def run_eval(
     from ultraedit.evaluation.environment import hardware, model_info, versions
     from ultraedit.evaluation.evaluator import Evaluator
     from ultraedit.evaluation.highlights import checkpoint, samples, side_effects
-    from ultraedit.evaluation.protocol import FAMILIES, Protocol
     from ultraedit.evaluation.schema import DataInfo, Result, Run
     from ultraedit.model.context import context_length
 
-    tasks = parse_tasks(config.ability)
+    tasks = parse_tasks(config.scoring.ability)
     read_records(source)  # refuses at once what cannot be read at all
     digest = source_digest(source)
     name = "journal" if config.data is None else config.data
@@ -95,20 +86,14 @@ def run_eval(
         stream = open_stream(
             source, config.edits, tokenizer, form, context_length(model, tokenizer)
         )
-        chosen = stream.scored((stream.edits,), config.score, config.seed)
+        chosen = stream.scored((stream.edits,), config.scoring.score, config.seed)
         records, positions = [r for _, r in chosen], [i for i, _ in chosen]
-        protocol = Protocol(
-            form=form,
-            generate=FAMILIES if config.generate else (),
-            generated_records=config.generate or None,
-            drift_window=min(DRIFT_WINDOW, context_length(model)),
-            seed=config.seed,
-        )
+        protocol = config.scoring.protocol(form, context_length(model, tokenizer), config.seed)
         stage(f"asking the unedited model about {len(records):,} records")
         baseline = Evaluator(model, tokenizer, protocol).baseline(records, drift())
         measure = _measure(config, model, tokenizer, form)
         unedited = None if measure is None else ask_unedited(measure, records, stage)
-        unedited_ability = _ability(config, model, tokenizer, tasks, form, stage)
+        unedited_ability = _measured(config, model, tokenizer, form, stage)
         del model, measure
     stage("loading the edited model")
     with pair.edited() as (model, tokenizer):
@@ -124,7 +109,7 @@ def run_eval(
             chat = chat_part(scores)
             baseline.evaluation.figures.update(named(scores.unedited))
             evaluation.figures.update(named(scores.edited))
-        edited_ability = _ability(config, model, tokenizer, tasks, form, stage)
+        edited_ability = _measured(config, model, tokenizer, form, stage)
         described, machine = model_info(model, config.model), hardware(model)
     run = Run(
         preset=Path(config.model).name,
@@ -174,29 +159,27 @@ def run_eval(
 
 
 def _measure(
-    config: EvalConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, form: Form
-) -> ChatMeasure | None:
-    return make_measure(
-        config.chat, model, tokenizer, form=form, generate=config.generate, seed=config.seed
-    )
-
-
-def _ability(
     config: EvalConfig,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    tasks: dict[str, Path | None],
+    form: PromptForm,
+) -> ChatMeasure | None:
+    scoring = config.scoring
+    return make_measure(
+        scoring.chat, model, tokenizer, form=form, generate=scoring.generate, seed=config.seed
+    )
+
+
+def _measured(
+    config: EvalConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     form: PromptForm,
     stage: Callable[[str], None],
 ) -> dict[str, Figure]:
-    if not tasks:
-        return {}
-    from ultraedit.evaluation.ability import ability
-
-    stage("running the ability tasks")
-    return ability(
-        model, tokenizer, tasks, limit=config.ability_limit, chat=form == "chat", seed=config.seed
-    )
+    if config.scoring.ability:
+        stage("running the ability tasks")
+    return config.scoring.measure_ability(model, tokenizer, form, config.seed)
 
 
 def _form(config: EvalConfig, pair: ModelPair, tokenizer: PreTrainedTokenizerBase) -> PromptForm:

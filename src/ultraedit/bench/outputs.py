@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ultraedit.errors import ConfigError
 from ultraedit.evaluation.files import (
     read_result,
-    replacing,
     write_result,
     write_scores,
-    write_text,
 )
-from ultraedit.writable import refuse_unwritable
+from ultraedit.io.atomic import new_file, write_text
+from ultraedit.io.target import refuse_unwritable
 
 if TYPE_CHECKING:
     from ultraedit.bench.store import TurnPoint
@@ -143,7 +142,7 @@ def _write_turns(path: Path, turns: Sequence[tuple[str, int, Sequence[TurnPoint]
             ("refused", pa.string()),
         ]
     )
-    with replacing(path) as made:
+    with new_file(path) as made:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), made, compression="zstd")
 
 

@@ -27,6 +27,7 @@ from ultraedit.evaluation.retention import retention
 from ultraedit.evaluation.schema import Chat, ModuleShift, Pace, Run
 from ultraedit.methods.finetune import FineTune
 from ultraedit.methods.stableedit import StableEdit
+from ultraedit.settings import EditSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.chat.unedited import UneditedChat
     from ultraedit.evaluation.evaluator import Baseline, Evaluator
     from ultraedit.evaluation.intervals import Figure
-    from ultraedit.model.form import PromptForm
 
 SPECTRUM = 32
 """Singular values of a shift that are kept."""
@@ -83,10 +83,18 @@ def make_editor(
     row: MethodSpec,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    form: PromptForm,
+    settings: EditSettings,
     base: str,
 ) -> Editor:
-    return Editor(model, tokenizer, preset=row.method, modules=row.modules, form=form, base=base)
+    """A fresh editor of one row; `settings` are those of every row."""
+    own = EditSettings(
+        preset=row.method,
+        modules=row.modules,
+        form=settings.form,
+        micro_batch=settings.micro_batch,
+        text=settings.text,
+    )
+    return Editor(model, tokenizer, own, base=base)
 
 
 def run_once(

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from ultraedit.errors import ConfigError
 from ultraedit.extras import require
@@ -14,8 +13,8 @@ from ultraedit.methods.base import Method
 from ultraedit.methods.closed_form import ClosedForm
 from ultraedit.methods.paper import Paper
 from ultraedit.methods.presets import BASELINES, method
+from ultraedit.settings import OF_THE_METHOD, EditSettings
 
-_TASK = re.compile(r"[\w.:+-]+")
 _FIXED = ("name", "modules")  # not settings of their own in a spec
 
 
@@ -32,6 +31,8 @@ class MethodSpec:
     @property
     def chosen(self) -> str | tuple[str, ...]:
         """Modules that are edited, as they are asked for."""
+        if self.modules and len(self.modules) == 1:
+            return self.modules[0]
         return self.modules or self.method.modules
 
     def settings(self) -> dict[str, object]:
@@ -49,20 +50,19 @@ class MethodSpec:
 
 def parse_rows(
     specs: Sequence[str],
+    settings: EditSettings = EditSettings(),  # noqa: B008 - it is frozen
     *,
-    step: float | None = None,
     eta: float | None = None,
-    modules: Sequence[str] | None = None,
     baselines: Sequence[str] = (),
 ) -> list[MethodSpec]:
     """Rows from `NAME` or `NAME:key=value,key=value`, presets first.
 
-    `eta` is the step of every row in the published form, `step` that of every other; a row's own settings win.
-    `modules` in a spec are joined with "+".  Raises ConfigError for what is unknown, malformed, or there twice.
+    `settings` are those of every row: modules and end token of baselines too, the others of presets, and the step of
+    those that are not published, whose step is `eta`.  A row's own settings win.  `modules` in a spec are joined with
+    "+".  Raises ConfigError for what is unknown, malformed, or there twice.
     """
-    named = tuple(modules) if modules else None
-    rows = [_parse(spec, step, eta, named) for spec in specs]
-    rows += [_parse_baseline(spec, named) for spec in baselines]
+    rows = [_parse(spec, settings, eta) for spec in specs]
+    rows += [_parse_baseline(spec, settings) for spec in baselines]
     if not rows:
         raise ConfigError("no preset is given; name at least one with --preset.")
     names = [slug(row.label) for row in rows]
@@ -72,25 +72,35 @@ def parse_rows(
     return rows
 
 
-def _parse(
-    spec: str, step: float | None, eta: float | None, modules: tuple[str, ...] | None
-) -> MethodSpec:
+def _parse(spec: str, settings: EditSettings, eta: float | None) -> MethodSpec:
     name, parts = _parts("--preset", spec)
     base = method(name)
-    changes, modules = _changes(f"--preset '{spec}'", base, parts, modules)
-    if isinstance(base, ClosedForm):
-        changes.setdefault("step", eta if isinstance(base, Paper) else step)
-    return MethodSpec(spec.strip(), method(base, **changes), modules)
+    own, modules = _changes(f"--preset '{spec}'", base, parts)
+    shared = {key: getattr(settings, key) for key in OF_THE_METHOD}
+    if isinstance(base, Paper):
+        shared["step"] = eta
+    if not isinstance(base, ClosedForm):
+        shared = {"end_token": settings.end_token}
+    return _spec(spec, method(base, **(shared | own)), modules, settings)
 
 
-def _parse_baseline(spec: str, modules: tuple[str, ...] | None) -> MethodSpec:
+def _parse_baseline(spec: str, settings: EditSettings) -> MethodSpec:
     name, parts = _parts("--baseline", spec)
     if name not in BASELINES:
         raise ConfigError(
             f'baseline "{name}" is unknown; the baselines are {", ".join(BASELINES)}.'
         )
-    changes, modules = _changes(f"--baseline '{spec}'", BASELINES[name], parts, modules)
-    return MethodSpec(spec.strip(), method(name, **changes), modules)
+    own, modules = _changes(f"--baseline '{spec}'", BASELINES[name], parts)
+    shared: Changes = {"end_token": settings.end_token}
+    return _spec(spec, method(name, **(shared | own)), modules, settings)
+
+
+def _spec(
+    spec: str, how: Method, modules: tuple[str, ...] | None, settings: EditSettings
+) -> MethodSpec:
+    shared = settings.modules
+    named = (shared,) if isinstance(shared, str) else None if shared is None else tuple(shared)
+    return MethodSpec(spec.strip(), how, modules or named)
 
 
 Changes = dict[str, float | int | bool | str | None]
@@ -100,11 +110,11 @@ def _changes(
     where: str,
     base: Method,
     parts: Sequence[tuple[str, str]],
-    modules: tuple[str, ...] | None,
 ) -> tuple[Changes, tuple[str, ...] | None]:
     """Settings that a spec changes, and the modules it names."""
     known = {f.name: getattr(base, f.name) for f in fields(base) if f.name not in _FIXED}
     changes: Changes = {}
+    modules: tuple[str, ...] | None = None
     for key, value in parts:
         if key == "modules":
             modules = tuple(x.strip() for x in value.split("+"))
@@ -153,25 +163,6 @@ def require_extras(rows: Sequence[MethodSpec], tasks: Mapping[str, object]) -> N
             require(f"the baseline {row.method.name}", row.method.extra)
     if tasks:
         require("general ability", "ability")
-
-
-def parse_tasks(texts: Sequence[str]) -> dict[str, Path | None]:
-    """Ability tasks from `arc_challenge=FILE` (a shipped task over a local file) or `NAME` (the harness's own)."""
-    tasks: dict[str, Path | None] = {}
-    for text in texts:
-        name, equals, file = (x.strip() for x in text.partition("="))
-        if not name or (equals and not file):
-            raise ConfigError(f"--ability '{text}' is not a task; write NAME=FILE, or NAME.")
-        if not _TASK.fullmatch(name):
-            # the harness would read a path as a task of its own form, at the end of the run
-            raise ConfigError(
-                f"--ability '{text}': '{name}' is not the name of a task; write NAME=FILE, or a NAME that "
-                "lm-evaluation-harness knows."
-            )
-        if name in tasks:
-            raise ConfigError(f"--ability names the task '{name}' twice; name it once.")
-        tasks[name] = Path(file) if equals else None
-    return tasks
 
 
 def parse_checkpoints(text: str) -> int | tuple[int, ...]:

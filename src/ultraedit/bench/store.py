@@ -18,9 +18,10 @@ from ultraedit.bench.schedule import slug
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import ConfigError
 from ultraedit.evaluation.evaluation import Evaluation, QuestionScores
-from ultraedit.evaluation.files import read_scores, replacing, write_scores, write_text
+from ultraedit.evaluation.files import read_scores, write_scores
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.schema import Run
+from ultraedit.io.atomic import new_file, write_text
 from ultraedit.methods.base import State
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class BenchStore:
             "edits": str(state.edits),
             "turns": str(state.turns),
         }
-        with replacing(self._state(label, order)) as made:
+        self._state(label, order).parent.mkdir(parents=True, exist_ok=True)
+        with new_file(self._state(label, order)) as made:
             save_file(tensors, made, metadata=notes)
 
     def save_rows(self, label: str, order: int, edits: int, rows: Sequence[QuestionScores]) -> None:

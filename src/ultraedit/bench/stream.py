@@ -21,13 +21,14 @@ from ultraedit.data.report import ReadReport
 from ultraedit.data.sources import shards_of
 from ultraedit.editing.assemble import encode_record
 from ultraedit.errors import ConfigError, DataError
+from ultraedit.io.digest import sha256_file, sha256_text
 from ultraedit.methods.stableedit import StableEdit
 from ultraedit.model.text import PromptEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ultraedit.bench.bench import Config
+    from ultraedit.bench.config import Config
     from ultraedit.bench.schedule import MethodSpec
     from ultraedit.model.form import PromptForm
 
@@ -228,21 +229,13 @@ def source_digest(source: str | Sequence[Record]) -> str | None:
     fields as JSON; None for the hub."""
     if not isinstance(source, str):
         lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in source)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return sha256_text("".join(lines))
     if source.startswith("hf:"):
         return None
     path = Path(source)
     if path.is_file():
-        return _file_digest(path)
-    total = hashlib.sha256()
-    for shard in shards_of(path):
-        total.update(f"{shard.name} {_file_digest(shard)}\n".encode())
-    return total.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_file(path)
+    return sha256_text("".join(f"{s.name} {sha256_file(s)}\n" for s in shards_of(path)))
 
 
 def _digest(text: str) -> bytes:

@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ultraedit.bench.bench import Config, Observer, run_bench
+from ultraedit.bench.bench import Observer, run_bench
+from ultraedit.bench.config import Config
+from ultraedit.bench.scoring import Scoring
 from ultraedit.bench.stream import Known
 from ultraedit.data.forms.plain import plain_row
 from ultraedit.data.read import read_records
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.extras import require
+from ultraedit.io.target import refuse_unwritable
 from ultraedit.model.form import FormChoice
-from ultraedit.writable import refuse_unwritable
+from ultraedit.settings import EditSettings, Loading
 
 if TYPE_CHECKING:
     from ultraedit.evaluation.schema import Result
@@ -160,13 +163,10 @@ def run_study(
         preset=specs,
         baseline=grid.baselines,
         checkpoints=1,
-        form=grid.form,
-        score=grid.score,
-        generate=grid.generate,
+        settings=EditSettings(form=grid.form),
+        scoring=Scoring(score=grid.score, generate=grid.generate),
         seed=grid.seed,
-        dtype=grid.dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
+        loading=Loading(grid.dtype, device, trust_remote_code),
     )
     base.rows()  # a bad setting is told before anything is loaded
     development = run_bench(
@@ -242,7 +242,7 @@ def goal(result: Result, name: str) -> float:
 
 
 def _write(path: Path, records: Sequence[Record]) -> Path:
-    from ultraedit.evaluation.files import write_text
+    from ultraedit.io.atomic import write_text
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(plain_row(r), ensure_ascii=False) + "\n" for r in records]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraedit.bench.study import HARM, Study
-from ultraedit.evaluation.files import replacing, write_text
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.series import final, of_preset, presets
 from ultraedit.extras import require
+from ultraedit.io.atomic import new_file, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,7 +179,7 @@ def _plot(stem: Path, result: Result) -> None:
         fontsize=9,
     )
     for ending in ("png", "svg"):
-        with replacing(stem.with_suffix(f".{ending}")) as made:
+        with new_file(stem.with_suffix(f".{ending}")) as made:
             metadata = {"Date": None} if ending == "svg" else None
             canvas.savefig(made, format=ending, dpi=130, metadata=metadata)
 

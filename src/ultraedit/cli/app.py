@@ -23,6 +23,7 @@ from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
 from ultraedit.cli.rollback import rollback
 from ultraedit.cli.screen import refuse, show_warning, write_anything
+from ultraedit.cli.serve import serve
 from ultraedit.cli.show import show
 from ultraedit.cli.study import study
 from ultraedit.cli.undo import undo
@@ -52,6 +53,7 @@ for verb in (
     log,
     mark,
     rollback,
+    serve,
     show,
     study,
     undo,

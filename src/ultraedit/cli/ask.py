@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    Dtype,
-    DtypeOption,
     FormOption,
     JsonOption,
     ModelArgument,
     SeedOption,
     TokensOption,
-    TrustOption,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import print_json
 from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
 from ultraedit.model.form import FormChoice
+from ultraedit.settings import Loading
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Asked:
     answer: str
 
 
+@with_options(loading=Loading())
 def ask(
     model: ModelArgument,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to ask.")],
@@ -50,9 +49,8 @@ def ask(
     base: BaseOption = None,
     form: FormOption = "auto",
     max_new_tokens: TokensOption = 32,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    *,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -72,7 +70,7 @@ def ask(
     if is_workspace(model):
         from ultraedit.cli.edit_workspace import ask_workspace
 
-        refuse_fixed(model, {"dtype": dtype != "auto"})
+        refuse_fixed(model, {"dtype": loading.dtype != "auto"})
         seed_all(seed)
         ask_workspace(
             model,
@@ -82,8 +80,7 @@ def ask(
             base=base,
             form=form,
             max_new_tokens=max_new_tokens,
-            device=device,
-            trust_remote_code=trust_remote_code,
+            loading=loading,
             json_output=json_output,
         )
         return
@@ -92,7 +89,7 @@ def ask(
     seed_all(seed)
 
     def of(name: str, form: FormChoice) -> Asked:
-        return _answer(name, prompt, form, max_new_tokens, dtype, device, trust_remote_code)
+        return _answer(name, prompt, form, max_new_tokens, loading)
 
     first = of(model, form)
     # the base is asked in the very same form, or the two answers could not be compared
@@ -116,9 +113,7 @@ def _answer(
     prompt: str,
     form: FormChoice,
     max_new_tokens: int,
-    dtype: Dtype,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
 ) -> Asked:
     """Load, ask, let go: two models are never held at once."""
     from ultraedit.editing.notes import read_notes
@@ -131,7 +126,7 @@ def _answer(
     if not prompt.strip():
         raise DataError("the prompt is empty; give the question the model is asked.")
     notes = read_notes(name) if form == "auto" else None
-    model, tokenizer = load(name, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    model, tokenizer = load(name, **asdict(loading))
     encoder = PromptEncoder(tokenizer, form if notes is None else notes.form)
     asked = encoder.form
     length = len(encoder.prompt(prompt))

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ultraedit.bench.scoring import Scoring
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     JsonOption,
     ModelArgument,
     SeedOption,
-    TrustOption,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.model.form import FormChoice
+from ultraedit.settings import EditSettings, Loading
 
 if TYPE_CHECKING:
     from ultraedit.bench.require import Requirement
@@ -38,33 +37,14 @@ RequireOption = Annotated[
         help="Exit with 1 unless the final figure reaches this, as efficacy.token_accuracy=0.6; may be repeated.",
     ),
 ]
-ScoreOption = Annotated[
-    int, typer.Option("--score", min=1, help="Records asked about, at most; a sample by seed.")
-]
-GenerateOption = Annotated[
-    int, typer.Option("--generate", min=0, help="Records asked in free generation, at most.")
-]
-ChatOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--chat/--no-chat",
-        help="Measure what is left of the unedited model's chat, on bundled requests.  [default: where the form is "
-        "chat]",
-    ),
-]
-AbilityOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--ability",
-        metavar="TASK[=FILE]",
-        help="Run a task of lm-evaluation-harness, on local JSON lines if a file is given; may be repeated.",
-    ),
-]
-AbilityLimitOption = Annotated[
-    int | None, typer.Option("--ability-limit", min=1, help="Rows of each ability task, at most.")
-]
 
 
+@with_options(
+    without=("preset",),
+    settings=EditSettings(form="raw"),
+    scoring=Scoring(),
+    loading=Loading(),
+)
 def bench(
     model: ModelArgument,
     data: DataOption,
@@ -93,15 +73,8 @@ def bench(
             help="finetune, lora, memit, alphaedit or retrieval, with settings; repeat for more rows.",
         ),
     ] = None,
-    step: Annotated[
-        float | None, typer.Option("--step", help="Step of every preset that is not published.")
-    ] = None,
     eta: Annotated[
         float | None, typer.Option("--eta", help="Step of every published preset (paper).")
-    ] = None,
-    modules: Annotated[
-        list[str] | None,
-        typer.Option("--modules", help="auto, paper, a name or a glob; may be repeated."),
     ] = None,
     warm_up: Annotated[
         str | None,
@@ -122,22 +95,14 @@ def bench(
     orders: Annotated[
         int, typer.Option("--orders", min=1, help="The file's own order, then shuffles by seed.")
     ] = 1,
-    form: Annotated[
-        FormChoice,
-        typer.Option("--form", help="Form of edits and questions; the literature's is raw."),
-    ] = "raw",
-    score: ScoreOption = 2000,
-    generate: GenerateOption = 200,
-    chat: ChatOption = None,
-    ability: AbilityOption = None,
-    ability_limit: AbilityLimitOption = None,
+    *,
+    settings: EditSettings,
+    scoring: Scoring,
     require: RequireOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Throw away the benchmark that --out holds.")
     ] = False,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -151,36 +116,29 @@ def bench(
 
     requirements = parse_requirements(require or [])
     seed_all(seed)
-    from ultraedit.bench.bench import Config, run_bench
+    from ultraedit.bench.bench import run_bench
+    from ultraedit.bench.config import Config
     from ultraedit.bench.schedule import parse_checkpoints
     from ultraedit.cli.bench_progress import watching
 
-    settings = Config(
+    wanted = Config(
         model=model,
         data=data,
         edits=edits,
         turn_size=turn_size,
         preset=tuple(preset or ([] if baseline else ["default"])),
         baseline=tuple(baseline or ()),
-        step=step,
         eta=eta,
-        modules=tuple(modules or ()),
         warm_up=warm_up,
         checkpoints=parse_checkpoints(checkpoints),
         orders=orders,
-        form=form,
-        score=score,
-        generate=generate,
-        chat=chat,
-        ability=tuple(ability or ()),
-        ability_limit=ability_limit,
+        settings=settings,
+        scoring=scoring,
         seed=seed,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
+        loading=loading,
     )
     with watching(json_output) as observer:
-        result = run_bench(settings, out, observer, overwrite=overwrite)
+        result = run_bench(wanted, out, observer, overwrite=overwrite)
     finish(result, out, requirements, json_output)
 
 

@@ -6,14 +6,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from ultraedit.errors import ConfigError
 from ultraedit.model.form import FormChoice
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16", "fastest"]
 
 
 def _read_config(ctx: typer.Context, file: Path | None) -> None:
@@ -90,41 +88,6 @@ FormOption = Annotated[
         help="Put prompts as raw text or through the chat template; auto is chat where there is one.",
     ),
 ]
-DtypeOption = Annotated[
-    Dtype,
-    typer.Option(
-        "--dtype",
-        help="Load weights as; auto is the checkpoint's own, fastest is measured on this machine.",
-    ),
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, cuda, cuda:1.")]
-TrustOption = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run the code a checkpoint carries.")
-]
-PresetOption = Annotated[
-    str, typer.Option("--preset", help="default, thorough, fast, paper or stableedit.")
-]
-ModulesOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--modules",
-        help="auto, paper, or a name or glob of linear maps; may be repeated.  [default: the preset's]",
-    ),
-]
-StepOption = Annotated[
-    float | None, typer.Option("--step", help="Step size.  [default: the preset's]")
-]
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", help="Solves a turn.  [default: the preset's]")
-]
-EndTokenOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--end-token/--no-end-token",
-        help="Edit the end of the answer with it.  [default: the preset's]",
-    ),
-]
-MicroBatchOption = Annotated[int, typer.Option("--micro-batch", min=1, help="Prompts run at once.")]
 TokensOption = Annotated[
     int, typer.Option("--max-new-tokens", min=1, help="Longest answer to generate.")
 ]

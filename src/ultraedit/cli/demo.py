@@ -12,15 +12,15 @@ import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     JsonOption,
     SeedOption,
     memory_mb,
     repeated_warnings,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import console, note, print_json, say
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ CHAT_REQUESTS = 40
 """Bundled chat requests asked, the same ones in every demo: `ultraedit bench` asks all of them."""
 
 
+@with_options(without=("trust_remote_code",), loading=Loading(dtype="fastest"))
 def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Save the edited model here.")
@@ -60,8 +61,8 @@ def demo(
     generated: Annotated[
         int, typer.Option("--generated", min=1, help="Of those, facts answered in free generation.")
     ] = 15,
-    dtype: DtypeOption = "fastest",
-    device: DeviceOption = "cpu",
+    *,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -70,9 +71,9 @@ def demo(
 
     Prints ten answers before and after, the scores beside the unedited model's, and saves the edited model.
     """
-    from ultraedit.editing.save import refuse_occupied
+    from ultraedit.editing.save import refuse_target
 
-    refuse_occupied(out, overwrite, model)
+    refuse_target(out, overwrite, model)
     started = time.perf_counter()
     seed_all(seed)
 
@@ -83,7 +84,7 @@ def demo(
 
     records = list(read_records(facts_path()))
     note(f"Loading {model} ...")
-    editor = Editor.from_pretrained(model, dtype=dtype, device=device)
+    editor = Editor.from_pretrained(model, dtype=loading.dtype, device=loading.device)
     note(f"Asking the unedited model about {min(scored, len(records))} of {len(records)} facts ...")
     scores = DemoScores(editor, records, scored, generated, seed)
     measure = _chat_measure(editor, scores.scorer, generated, seed)
@@ -100,7 +101,7 @@ def demo(
     if measure is not None and before_chat is not None:
         chat = measure.edited(before_chat, records)
     editor.save_pretrained(out, overwrite=overwrite)
-    same, asked = _ask_again(editor, out, device, [r.prompt for r in scores.sample[:SHOWN]])
+    same, asked = _ask_again(editor, out, loading.device, [r.prompt for r in scores.sample[:SHOWN]])
     result: dict[str, Any] = {
         "model": model,
         "dtype": str(editor.model.dtype).removeprefix("torch."),

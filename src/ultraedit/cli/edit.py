@@ -10,32 +10,24 @@ import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
-    EndTokenOption,
-    FormOption,
     JsonOption,
-    MicroBatchOption,
     ModelArgument,
-    ModulesOption,
-    PresetOption,
     SeedOption,
-    StepOption,
-    StepsOption,
-    TrustOption,
     repeated_warnings,
     seed_all,
 )
+from ultraedit.cli.options import option_word, with_options
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
-from ultraedit.defaults import MICRO_BATCH
+from ultraedit.cli.workspaces import BaseOption, ServerOption, refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
+from ultraedit.settings import EditSettings, Loading
 
 if TYPE_CHECKING:
     from ultraedit.editing.editor import Editor, EditSummary, WrittenTurn
 
 
+@with_options(settings=EditSettings(), loading=Loading())
 def edit(
     model: ModelArgument,
     prompt: Annotated[
@@ -73,21 +65,15 @@ def edit(
     turn_size: Annotated[
         int, typer.Option("--turn-size", min=1, help="Edits of --file written together.")
     ] = 100,
-    preset: PresetOption = "default",
-    modules: ModulesOption = None,
-    form: FormOption = "auto",
-    step: StepOption = None,
-    steps: StepsOption = None,
-    end_token: EndTokenOption = None,
-    micro_batch: MicroBatchOption = MICRO_BATCH,
+    *,
+    settings: EditSettings,
     again: Annotated[
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
     ] = False,
+    server: ServerOption = None,
     base: BaseOption = None,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -102,27 +88,31 @@ def edit(
     """
     from ultraedit.workspace.config import is_workspace
 
-    if is_workspace(model):
-        from ultraedit.cli.edit_workspace import edit_file, edit_one
-
+    if server is not None or is_workspace(model):
         refuse_fixed(
             model,
             {
                 "out": out,
                 "overwrite": overwrite,
                 "receipts": receipts,
-                "preset": preset != "default",
-                "modules": modules,
-                "form": form != "auto",
-                "step": step,
-                "steps": steps,
-                "end-token": end_token is not None,
-                "micro-batch": micro_batch != MICRO_BATCH,
-                "dtype": dtype != "auto",
+                **dict.fromkeys((option_word(name) for name in settings.changed()), True),
+                "dtype": loading.dtype != "auto",
             },
         )
         _check_what(prompt, target, file, rephrase, with_rephrases)
         total = _check_input(prompt, target, file)
+        if server is not None:
+            from ultraedit.cli import at_server
+
+            refuse_fixed(model, {"again": again, "base": base})
+            if file is not None:
+                at_server.edit_file(model, server, file, turn_size, with_rephrases, json_output)
+            else:
+                fact = {"prompt": prompt, "target": target, "rephrases": rephrase or []}
+                at_server.edit_one(model, server, fact, json_output)
+            return
+        from ultraedit.cli.edit_workspace import edit_file, edit_one
+
         seed_all(seed)
         if file is not None:
             edit_file(
@@ -133,8 +123,7 @@ def edit(
                 with_rephrases=with_rephrases,
                 again=again,
                 base=base,
-                device=device,
-                trust_remote_code=trust_remote_code,
+                loading=loading,
                 json_output=json_output,
             )
         else:
@@ -144,19 +133,14 @@ def edit(
                 target or "",
                 rephrase or [],
                 base=base,
-                device=device,
-                trust_remote_code=trust_remote_code,
+                loading=loading,
                 json_output=json_output,
             )
         return
     refuse_elsewhere(model, "again", again)
     refuse_elsewhere(model, "base", base)
 
-    from ultraedit.methods.presets import method
-
-    method(
-        preset, step=step, steps=steps, end_token=end_token
-    )  # refuses a bad setting before the model is loaded
+    settings.method()  # refuses a bad setting before the model is loaded
     _check_what(prompt, target, file, rephrase, with_rephrases)
     total = _check_input(prompt, target, file)
     _check_outputs(model, file, out, receipts, overwrite)
@@ -167,16 +151,8 @@ def edit(
     with repeated_warnings():
         editor = Editor.from_pretrained(
             model,
-            dtype=dtype,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            preset=preset,
-            modules=modules[0] if modules and len(modules) == 1 else modules,
-            form=form,
-            step=step,
-            steps=steps,
-            end_token=end_token,
-            micro_batch=micro_batch,
+            settings,
+            **asdict(loading),
         )
         if file is not None and out is not None:
             lines = ReceiptFile(receipts)
@@ -221,13 +197,13 @@ def _check_input(prompt: str | None, target: str | None, file: str | None) -> in
 def _check_outputs(
     model: str, file: str | None, out: Path | None, receipts: Path | None, overwrite: bool
 ) -> None:
-    from ultraedit.editing.place import refuse_precious
-    from ultraedit.editing.save import refuse_occupied
-    from ultraedit.writable import refuse_unwritable
+    from ultraedit.editing.precious import refuse_precious
+    from ultraedit.editing.save import refuse_target
+    from ultraedit.io.target import refuse_unwritable
 
     facts = [] if file is None else [file]
     if out is not None:
-        refuse_occupied(out, overwrite, model, *facts)
+        refuse_target(out, overwrite, model, *facts)
     if file is not None and out is None:
         raise ConfigError(
             f"the edits of '{file}' would be lost: name a folder for the edited model with --out."

@@ -10,14 +10,16 @@ import typer
 
 from ultraedit.cli.common import repeated_warnings
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import command_line
+from ultraedit.cli.workspaces import opened
 from ultraedit.errors import DataError
 from ultraedit.model.form import FormChoice
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from ultraedit.workspace.chat import ChatReading
     from ultraedit.workspace.config import HealthConfig
-    from ultraedit.workspace.workspace import Acknowledged, Workspace
+    from ultraedit.workspace.journal import HealthRow
+    from ultraedit.workspace.workspace import Workspace
 
 
 @dataclass
@@ -40,32 +42,18 @@ def edit_one(
     rephrases: list[str],
     *,
     base: str | None,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Write one fact as a turn of its own, with the answers before and after."""
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
-    from ultraedit.data.record import Record
-
-    with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
-        before = workspace.ask(prompt).edited
-        record = Record(
-            prompt,
-            target,
-            id=f"edit-{workspace.store.journal.edits + 1}",
-            rephrases=tuple(rephrases),
-        )
-        done = workspace.edit_turn([record], with_rephrases=bool(rephrases))
-        receipt = replace(
-            done.written.receipts[0],
-            before=before,
-            after=workspace.ask(prompt).edited,
-            turn=done.turn,
-        )
+    with _open(folder, base, loading) as workspace, repeated_warnings():
+        receipt = workspace.edit(prompt, target, rephrases=rephrases)
         number = workspace.store.journal.edits
-        health = workspace.store.config.health
+        done = workspace.last_turn
+        assert done is not None
+        told = _Health(workspace.store.config.health)
     if json_output:
         found: dict[str, Any] = receipt.as_dict()
         found |= {"edit": number, "health": done.health.model_dump(mode="json")}
@@ -74,7 +62,7 @@ def edit_one(
     say(f"#{number} {receipt}")
     if done.chat is not None:
         say(f"  {done.chat}")
-    _Health(health).tell(done)
+    told.tell(done.turn, done.health, done.rolled_back_to)
 
 
 def edit_file(
@@ -86,8 +74,7 @@ def edit_file(
     with_rephrases: bool,
     again: bool,
     base: str | None,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Stream a file; where it was interrupted before, go on behind the last acknowledged row."""
@@ -96,7 +83,7 @@ def edit_file(
     from ultraedit.workspace.stream import stream, written_rows
 
     summary = Summary()
-    with _open(folder, base, device, trust_remote_code) as workspace, repeated_warnings():
+    with _open(folder, base, loading) as workspace, repeated_warnings():
         if not again:
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
@@ -108,14 +95,14 @@ def edit_file(
             for done in stream(
                 workspace, file, turn_size=turn_size, with_rephrases=with_rephrases, again=again
             ):
-                receipts = done.written.receipts
+                receipts = done.receipts
                 summary.edits += len(receipts)
                 summary.learned += sum(r.learned for r in receipts)
                 summary.superseded += sum(r.superseded_by is not None for r in receipts)
                 summary.turns += 1
                 summary.seconds += receipts[0].seconds
-                advance(done.written)
-                health.tell(done)
+                advance(done)
+                health.tell(done.turn, done.health, done.rolled_back_to)
                 chat = done.chat
         head = workspace.head
     if json_output:
@@ -140,14 +127,13 @@ def ask_workspace(
     base: str | None,
     form: FormChoice,
     max_new_tokens: int,
-    device: str,
-    trust_remote_code: bool,
+    loading: Loading,
     json_output: bool,
 ) -> None:
     """Ask the head, or a mark; with `compare` another mark or state beside it ("base" is the unedited model)."""
     if not prompt.strip():
         raise DataError("the prompt is empty; give the question the model is asked.")
-    with _open(folder, base, device, trust_remote_code, write=False) as workspace:
+    with _open(folder, base, loading, write=False) as workspace:
         names = [at or "head", *([compare] if compare is not None else [])]
         for name in names:
             workspace.history.resolve(name)
@@ -169,19 +155,8 @@ def ask_workspace(
             typer.echo(f"{name:<{width}}  {answers[name]}")
 
 
-def _open(
-    folder: str, base: str | None, device: str, trust_remote_code: bool, write: bool = True
-) -> Workspace:
-    from ultraedit.workspace.workspace import Workspace
-
-    return Workspace.open(
-        Path(folder),
-        write=write,
-        base=base,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        command=command_line(),
-    )
+def _open(folder: str, base: str | None, loading: Loading, write: bool = True) -> Workspace:
+    return opened(Path(folder), base, loading, write=write)
 
 
 class _Health:
@@ -192,18 +167,16 @@ class _Health:
         self._level = "green"
         self._explained: set[str] = set()
 
-    def tell(self, done: Acknowledged) -> None:
+    def tell(self, turn: int, health: HealthRow, rolled_back_to: int | None) -> None:
         from ultraedit.workspace.health import advice
 
-        health = done.health
         if health.level != self._level:
             reasons = f": {'; '.join(health.reasons)}" if health.reasons else " again"
-            note(f"health after turn {done.turn}: {health.level}{reasons}")
+            note(f"health after turn {turn}: {health.level}{reasons}")
             words = advice(health, self._config)
             if words and words not in self._explained:
                 note(f"  that is: {words}; said again only when the level changes.")
                 self._explained.add(words)
             self._level = health.level
-        if done.rolled_back_to is not None:
-            back = done.rolled_back_to
-            note(f"rolled back to {f'turn {back}' if back else 'the base'}")
+        if rolled_back_to is not None:
+            note(f"rolled back to {f'turn {rolled_back_to}' if rolled_back_to else 'the base'}")

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ultraedit.bench.scoring import Scoring
 from ultraedit.cli.bench import (
-    AbilityLimitOption,
-    AbilityOption,
-    ChatOption,
-    GenerateOption,
     RequireOption,
-    ScoreOption,
     finish,
 )
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
     FormOption,
     JsonOption,
     ModelArgument,
     SeedOption,
-    TrustOption,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from ultraedit.bench.evaluate import EvalConfig
     from ultraedit.evaluation.schema import Result
 
 
+@with_options(scoring=Scoring(), loading=Loading())
 def eval_(
     model: ModelArgument,
     data: Annotated[
@@ -70,15 +66,10 @@ def eval_(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Throw away the results that --out holds.")
     ] = False,
-    score: ScoreOption = 2000,
-    generate: GenerateOption = 200,
-    chat: ChatOption = None,
-    ability: AbilityOption = None,
-    ability_limit: AbilityLimitOption = None,
+    *,
+    scoring: Scoring,
     require: RequireOption = None,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -103,15 +94,9 @@ def eval_(
         at=at,
         edits=edits,
         form=form,
-        score=score,
-        generate=generate,
-        chat=chat,
-        ability=tuple(ability or ()),
-        ability_limit=ability_limit,
+        scoring=scoring,
         seed=seed,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
+        loading=loading,
     )
     evaluate = _workspace if is_workspace(model) else _saved
     result = evaluate(settings, out, overwrite, json_output)
@@ -135,9 +120,7 @@ def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -
     pair = SavedPair(
         config.model,
         base,
-        dtype=config.dtype,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
+        **asdict(config.loading),
     )
     with watching(quiet) as observer:
         return run_eval(config, pair, source, out, observer.stage, overwrite=overwrite)
@@ -149,12 +132,12 @@ def _workspace(config: EvalConfig, out: Path | None, overwrite: bool, quiet: boo
     from ultraedit.cli.bench_progress import watching
     from ultraedit.workspace.workspace import Workspace
 
-    refuse_fixed(config.model, {"dtype": config.dtype != "auto"})
+    refuse_fixed(config.model, {"dtype": config.loading.dtype != "auto"})
     with Workspace.open(
         config.model,
         base=config.base,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
+        device=config.loading.device,
+        trust_remote_code=config.loading.trust_remote_code,
     ) as workspace:
         turn = workspace.history.resolve(config.at or "head")
         # by its number, so that results in --out are never taken for those of a later state

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ultraedit.cli.common import ConfigOption, DeviceOption, JsonOption, TrustOption
+from ultraedit.cli.common import ConfigOption, JsonOption
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import print_json, say
 from ultraedit.errors import ConfigError
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from ultraedit.data.record import Record
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ultraedit.export.lora import AdapterReport, Rank
 
 
+@with_options(without=("dtype",), loading=Loading())
 def export(
     edited: Annotated[
         Path,
@@ -72,8 +75,8 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is at --out.")
     ] = False,
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    *,
+    loading: Loading,
     json_output: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -83,10 +86,10 @@ def export(
     edits that the edited model answers.
     """
     from ultraedit.data import read_records
-    from ultraedit.editing.place import refuse_occupied, refuse_precious
+    from ultraedit.editing.precious import refuse_precious
     from ultraedit.evaluation.files import read_result
     from ultraedit.export import export as write
-    from ultraedit.writable import refuse_unwritable
+    from ultraedit.io.target import refuse_occupied, refuse_unwritable
 
     wanted = _rank(rank)
     if to != "card":  # before minutes of loading
@@ -95,7 +98,7 @@ def export(
     refuse_unwritable(out)
     scores = None if result is None else read_result(result)
     given = None if edits is None else read_records(edits)
-    live, journal = _open(edited, base, device, trust_remote_code)
+    live, journal = _open(edited, base, loading)
     records = journal if given is None else list(given)
     done = write(
         live,
@@ -127,19 +130,19 @@ def _rank(text: str | None) -> Rank | None:
         raise ConfigError(f"--rank '{text}' is neither a number nor full.") from error
 
 
-def _open(
-    edited: Path, base: str | None, device: str, trust_remote_code: bool
-) -> tuple[Edited, list[Record]]:
+def _open(edited: Path, base: str | None, loading: Loading) -> tuple[Edited, list[Record]]:
     """The live model, and the edits in force: a workspace has a journal of them, a saved folder has not."""
     from ultraedit.export import open_folder
     from ultraedit.workspace.config import is_workspace
     from ultraedit.workspace.workspace import Workspace
 
     if not is_workspace(edited):
-        live = open_folder(edited, base=base, device=device, trust_remote_code=trust_remote_code)
+        live = open_folder(
+            edited, base=base, device=loading.device, trust_remote_code=loading.trust_remote_code
+        )
         return live, []
     workspace = Workspace.open(
-        edited, base=base, device=device, trust_remote_code=trust_remote_code
+        edited, base=base, device=loading.device, trust_remote_code=loading.trust_remote_code
     )
     return workspace.editor, workspace.history.in_force()
 

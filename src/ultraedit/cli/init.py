@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,24 +11,16 @@ import typer
 
 from ultraedit.cli.common import (
     ConfigOption,
-    DeviceOption,
-    DtypeOption,
-    EndTokenOption,
-    FormOption,
     JsonOption,
-    MicroBatchOption,
-    ModulesOption,
-    PresetOption,
     SeedOption,
-    StepOption,
-    StepsOption,
-    TrustOption,
     seed_all,
 )
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import print_json, say
-from ultraedit.defaults import MICRO_BATCH
+from ultraedit.settings import EditSettings, Loading
 
 
+@with_options(settings=EditSettings(), loading=Loading())
 def init(
     workspace: Annotated[
         Path, typer.Argument(metavar="WORKSPACE", help="A new folder for the workspace.")
@@ -38,21 +31,8 @@ def init(
             "--model", metavar="MODEL", help="The base: a folder, a hub id, or 'smollm2'."
         ),
     ],
-    preset: PresetOption = "default",
-    modules: ModulesOption = None,
-    form: FormOption = "auto",
-    step: StepOption = None,
-    steps: StepsOption = None,
-    end_token: EndTokenOption = None,
-    horizon: Annotated[
-        float | None,
-        typer.Option(
-            "--horizon",
-            help="Edited tokens after which earlier edits are protected 1/e as much, so that there stays room for new "
-            "ones; 0: never.  [default: the preset's]",
-        ),
-    ] = None,
-    micro_batch: MicroBatchOption = MICRO_BATCH,
+    *,
+    settings: EditSettings,
     undo_window: Annotated[
         int,
         typer.Option(
@@ -65,9 +45,7 @@ def init(
         Literal["warn", "stop", "rollback"],
         typer.Option("--policy", help="What a stream does when its health turns red."),
     ] = "warn",
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    loading: Loading,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
     config: ConfigOption = None,
@@ -77,28 +55,20 @@ def init(
     The method's settings are fixed here; the base model itself is never changed.
     """
 
-    # refuses a bad setting before the model is loaded
-    from ultraedit.methods.presets import method
-
-    how = method(preset, step=step, steps=steps, end_token=end_token, horizon=horizon)
+    settings.method()  # refuses a bad setting before the model is loaded
     seed_all(seed)
 
-    from ultraedit.workspace.config import HealthConfig
+    from ultraedit.workspace.config import HealthConfig, WorkspaceSettings
     from ultraedit.workspace.create import create_workspace
 
     with create_workspace(
         workspace,
         model,
-        preset=how,
-        modules=modules or None,
-        form=form,
-        micro_batch=micro_batch,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        seed=seed,
-        undo_window=undo_window,
-        health=HealthConfig(policy=policy),
+        settings,
+        keep=WorkspaceSettings(
+            undo_window=undo_window, seed=seed, health=HealthConfig(policy=policy)
+        ),
+        **asdict(loading),
     ) as made:
         made_config = made.store.config
     names = [module.name for module in made_config.modules]

@@ -8,7 +8,7 @@ import typer
 
 from ultraedit.cli.common import JsonOption
 from ultraedit.cli.screen import print_json, say
-from ultraedit.cli.workspaces import WorkspaceArgument, command_line, reading
+from ultraedit.cli.workspaces import ServerOption, WorkspaceArgument, command_line, reading
 
 
 def mark(
@@ -21,6 +21,7 @@ def mark(
         typer.Option("--at", metavar="TURN", help="Mark this turn and not the present state."),
     ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the mark instead.")] = False,
+    server: ServerOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Name a state, to go back to it, ask it or compare with it.
@@ -28,7 +29,11 @@ def mark(
     A marked state stays on disk until the mark is deleted or moved.
     """
     turn = 0
-    if name is None:
+    if server is not None:
+        from ultraedit.cli import at_server
+
+        marks, turn = at_server.mark(workspace, server, name, at, delete)
+    elif name is None:
         marks = reading(workspace).history.marks
     else:
         from ultraedit.workspace.marks import delete_mark, set_mark

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ultraedit.errors import ConfigError
+from ultraedit.io.atomic import put_in_place, remove, temporary_name
 
 if TYPE_CHECKING:
     from ultraedit.editing.editor import WrittenTurn
@@ -24,7 +24,7 @@ class ReceiptFile:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._problem: OSError | None = None
-        self._scratch = path and path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._scratch = path and temporary_name(path)
 
     @contextmanager
     def writing(self) -> Iterator[Callable[[WrittenTurn], None]]:
@@ -52,7 +52,7 @@ class ReceiptFile:
 
                 yield write
         except BaseException:
-            self._scratch.unlink(missing_ok=True)
+            remove(self._scratch)
             raise
 
     def place(self, out: Path) -> None:
@@ -62,11 +62,9 @@ class ReceiptFile:
         try:
             if self._problem is not None:
                 raise self._problem
-            with self._scratch.open("rb") as written:
-                os.fsync(written.fileno())
-            self._scratch.replace(self._path)
+            put_in_place(self._scratch, self._path)
         except OSError as error:
-            self._scratch.unlink(missing_ok=True)
+            remove(self._scratch)
             raise ConfigError(
                 f"the edited model was saved to '{out}', but its receipts could not be written to '{self._path}' "
                 f"({error.strerror or error}); free some space for the next run."

@@ -6,31 +6,38 @@ from typing import Annotated
 
 import typer
 
-from ultraedit.cli.common import DeviceOption, JsonOption, TrustOption
-from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, command_line, print_change
+from ultraedit.cli.common import JsonOption
+from ultraedit.cli.options import with_options
+from ultraedit.cli.workspaces import (
+    BaseOption,
+    ServerOption,
+    WorkspaceArgument,
+    opened,
+    print_change,
+)
+from ultraedit.settings import Loading
 
 
+@with_options(without=("dtype",), loading=Loading())
 def rollback(
     workspace: WorkspaceArgument,
     to: Annotated[
         str, typer.Option("--to", metavar="MARK", help="A mark, a turn's number, or 'base'.")
     ],
+    server: ServerOption = None,
     base: BaseOption = None,
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    *,
+    loading: Loading,
     json_output: JsonOption = False,
 ) -> None:
     """Go back to a mark, a turn or the base, exact to the bit."""
-    from ultraedit.workspace import changes
-    from ultraedit.workspace.workspace import Workspace
+    if server is not None:
+        from ultraedit.cli import at_server
 
-    with Workspace.open(
-        workspace,
-        write=True,
-        base=base,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        command=command_line(),
-    ) as opened:
-        change = changes.rollback(opened, to)
+        at_server.rollback(workspace, server, to, base, json_output)
+        return
+    from ultraedit.workspace import changes
+
+    with opened(workspace, base, loading) as live:
+        change = changes.rollback(live, to)
     print_change(change, json_output)

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ultraedit.cli.common import DeviceOption, JsonOption, TrustOption, seed_all
+from ultraedit.cli.common import JsonOption, seed_all
+from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import note, print_json
+from ultraedit.settings import Loading
 
 
+@with_options(without=("dtype",), loading=Loading())
 def study(
     grid: Annotated[Path, typer.Argument(metavar="GRID", help="A YAML file: what is tried.")],
     data: Annotated[
@@ -21,8 +24,8 @@ def study(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Throw away the study that --out holds.")
     ] = False,
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    *,
+    loading: Loading,
     json_output: JsonOption = False,
 ) -> None:
     """Run a grid of settings on development rows, and the best of them on rows that share nothing with those.
@@ -42,8 +45,8 @@ def study(
             data,
             out,
             observer,
-            device=device,
-            trust_remote_code=trust_remote_code,
+            device=loading.device,
+            trust_remote_code=loading.trust_remote_code,
             overwrite=overwrite,
         )
     write_study(out, found)

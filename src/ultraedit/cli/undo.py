@@ -6,11 +6,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from ultraedit.cli.common import DeviceOption, JsonOption, TrustOption
-from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, command_line, print_change
+from ultraedit.cli.common import JsonOption
+from ultraedit.cli.options import with_options
+from ultraedit.cli.workspaces import (
+    BaseOption,
+    ServerOption,
+    WorkspaceArgument,
+    opened,
+    print_change,
+)
 from ultraedit.errors import ConfigError
+from ultraedit.settings import Loading
 
 
+@with_options(without=("dtype",), loading=Loading())
 def undo(
     workspace: WorkspaceArgument,
     last: Annotated[
@@ -28,9 +37,10 @@ def undo(
             "(instant, approximate).",
         ),
     ] = "replay",
+    server: ServerOption = None,
     base: BaseOption = None,
-    device: DeviceOption = "cpu",
-    trust_remote_code: TrustOption = False,
+    *,
+    loading: Loading,
     json_output: JsonOption = False,
 ) -> None:
     """Undo the last edits, exact to the bit, or take one edit out.
@@ -41,21 +51,18 @@ def undo(
         raise ConfigError(
             f"both --last {last} and --edit {edit} are given; undo the last edits or take one out."
         )
-    from ultraedit.workspace import changes
-    from ultraedit.workspace.workspace import Workspace
+    if server is not None:
+        from ultraedit.cli import at_server
 
-    with Workspace.open(
-        workspace,
-        write=True,
-        base=base,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        command=command_line(),
-    ) as opened:
+        at_server.undo(workspace, server, last, edit, by, base, json_output)
+        return
+    from ultraedit.workspace import changes
+
+    with opened(workspace, base, loading) as live:
         if edit is None:
-            change = changes.undo(opened, last or 1)
+            change = changes.undo(live, last or 1)
         else:
-            row = opened.history.find_current(edit)
+            row = live.history.find_current(edit)
             take_out = changes.replay if by == "replay" else changes.subtract
-            change = take_out(opened, row)
+            change = take_out(live, row)
     print_change(change, json_output)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ultraedit.errors import ConfigError
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from ultraedit.workspace.changes import Change
     from ultraedit.workspace.history import Status
     from ultraedit.workspace.journal import EditRow
     from ultraedit.workspace.store import Store
+    from ultraedit.workspace.workspace import Workspace
 
 WorkspaceArgument = Annotated[
     Path, typer.Argument(metavar="WORKSPACE", help="A folder made by `ultraedit init`.")
@@ -23,6 +25,15 @@ WorkspaceArgument = Annotated[
 BaseOption = Annotated[
     str | None,
     typer.Option("--base", metavar="MODEL", help="Where the base model lies now, if it was moved."),
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Send the change to the server that holds WORKSPACE (its folder here, or its name there); the key is "
+        "taken from ULTRAEDIT_ADMIN_KEY.",
+    ),
 ]
 
 
@@ -36,6 +47,20 @@ def reading(folder: Path) -> Store:
     from ultraedit.workspace.store import Store
 
     return Store.open(folder)
+
+
+def opened(folder: Path, base: str | None, loading: Loading, *, write: bool = True) -> Workspace:
+    """Open with the model, which is loaded when it is first needed."""
+    from ultraedit.workspace.workspace import Workspace
+
+    return Workspace.open(
+        folder,
+        write=write,
+        base=base,
+        device=loading.device,
+        trust_remote_code=loading.trust_remote_code,
+        command=command_line(),
+    )
 
 
 def short(text: str, limit: int = 60) -> str:

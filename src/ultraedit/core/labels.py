@@ -26,10 +26,15 @@ class LabelScores:
     """The most likely token (of equals, the first)."""
     slope: Float[Tensor, "n vocab"] | None
     """Gradient of the summed cross-entropy at the logits, softmax - onehot, in the logits' dtype; None if unasked."""
+    leads: Float[Tensor, " n"] | None = None
+    """Log-probability of the label less that of the most likely other token, fp32; None if unasked."""
 
 
 def score_labels(
-    logits: Float[Tensor, "n vocab"], labels: Int[Tensor, " n"], slope: bool
+    logits: Float[Tensor, "n vocab"],
+    labels: Int[Tensor, " n"],
+    slope: bool,
+    leads: bool = False,
 ) -> LabelScores:
     """Everything is worked out in one fp32 copy of the logits, which are left as they are."""
     work = logits.detach().to(torch.float32, copy=True)
@@ -38,13 +43,18 @@ def score_labels(
     hits = choices == labels
     work -= work.amax(-1, keepdim=True)
     chosen = work.gather(1, label)
+    lead = None
+    if leads:  # the label is taken out while the largest of the others is looked for
+        others = work.scatter_(1, label, -torch.inf).amax(-1)
+        lead = chosen[:, 0] - others
+        work.scatter_(1, label, chosen)
     total = work.exp_().sum(-1, keepdim=True)
     log_probs = (chosen - total.log())[:, 0]
     if not slope:
-        return LabelScores(log_probs, hits, choices, None)
+        return LabelScores(log_probs, hits, choices, None, lead)
     work /= total
     work.scatter_add_(1, label, torch.full_like(chosen, -1.0))
-    return LabelScores(log_probs, hits, choices, work.to(logits.dtype))
+    return LabelScores(log_probs, hits, choices, work.to(logits.dtype), lead)
 
 
 def first_argmax(rows: Float[Tensor, "n width"]) -> Int[Tensor, " n"]:

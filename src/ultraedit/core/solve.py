@@ -46,14 +46,18 @@ class DualSolver:
     """
 
     def __init__(
-        self, H: Float[Tensor, "n d_in"], ridge: float, metric: Metric | None = None
+        self,
+        H: Float[Tensor, "n d_in"],
+        ridge: float,
+        metric: Metric | None = None,
+        relative: bool = False,
     ) -> None:
         self.left = H if metric is None else metric.apply_inverse(H)
         gram = self.left @ H.T
         gram = 0.5 * (
             gram + gram.T
         )  # left differs from H, and rounding must not break the symmetry
-        gram.diagonal().add_(ridge)
+        gram.diagonal().add_(ridge * gram.diagonal().mean() if relative else ridge)
         self.factor = torch.linalg.cholesky(gram)
 
     def solve(self, V: Float[Tensor, "n d_out"]) -> Update:
@@ -80,27 +84,35 @@ class PrimalSolver:
 
 
 def solver(
-    H: Float[Tensor, "n d_in"], ridge: float, metric: Metric | None = None
+    H: Float[Tensor, "n d_in"],
+    ridge: float,
+    metric: Metric | None = None,
+    relative: bool = False,
 ) -> DualSolver | PrimalSolver:
     """The smaller of the two systems; the result is the same low-rank pair either way.
+
+    relative: the ridge is a multiple of the mean diagonal of H M^-1 H', so that it damps a metric of any size alike.
 
     A system that fp32 cannot factor is made and factored in fp64, with a ridge of at least LEAST_RIDGE of its diagonal:
     keys that are all alike and 10,000 long leave nothing of a ridge of 1 in fp32, and an update that pulls such keys
     apart is beyond fp32 too.  Raises LinAlgError where fp64 cannot factor it either.
     """
+    if relative and metric is None:
+        ridge, relative = ridge * float(H.square().sum(1).mean()), False
     try:
-        return _solver(H, ridge, metric)
+        return _solver(H, ridge, metric, relative)
     except LinAlgError:
         wide = H.double()
         metric = None if metric is None else metric.double()
         left = wide if metric is None else metric.apply_inverse(wide)
         size = float((left * wide).sum(1).mean())
-        return _solver(wide, max(ridge, LEAST_RIDGE * size), metric)
+        share = ridge * size if relative else ridge
+        return _solver(wide, max(share, LEAST_RIDGE * size), metric, relative=False)
 
 
 def _solver(
-    H: Float[Tensor, "n d_in"], ridge: float, metric: Metric | None
+    H: Float[Tensor, "n d_in"], ridge: float, metric: Metric | None, relative: bool
 ) -> DualSolver | PrimalSolver:
     if H.shape[0] <= H.shape[1] or metric is not None:
-        return DualSolver(H, ridge, metric)
+        return DualSolver(H, ridge, metric, relative)
     return PrimalSolver(H, ridge)

@@ -76,6 +76,11 @@ class TurnState(Protocol):
     @property
     def ridge(self) -> float: ...
 
+    @property
+    def relative_ridge(self) -> bool:
+        """Whether the ridge is a multiple of the mean diagonal of H M^-1 H'."""
+        ...
+
     def observe(self: TurnStateType, rows: Sequence[Rows]) -> TurnStateType:
         """(2)."""
         ...
@@ -125,7 +130,9 @@ def factor(state: TurnState, rows: Sequence[Rows]) -> list[DualSolver | PrimalSo
     accuracy that we could measure and saves a factorisation a step.
     """
     maps = range(len(rows[0].keys))
-    return [solver(keys_of(rows, i), state.ridge, state.metric(i)) for i in maps]
+    return [
+        solver(keys_of(rows, i), state.ridge, state.metric(i), state.relative_ridge) for i in maps
+    ]
 
 
 def add(updates: Sequence[Update], steps: Sequence[Update]) -> list[Update]:

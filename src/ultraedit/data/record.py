@@ -64,6 +64,9 @@ class Record:
     old: str | None = None
     """The answer before the edit, where the data names it (probability success compares with it).
     """
+    sentences: tuple[str, ...] = ()
+    """The answer as a sentence that holds the target, in the model's own words: one for the prompt, then one for each
+    rephrase.  What is missing is made by the model, or is the bare target (`voice`)."""
     line: int | None = None
     """1-based line (or row) number in the file it came from."""
 
@@ -75,9 +78,20 @@ class Record:
         for name in ("subject", "old"):
             if getattr(self, name) is not None:
                 arguments.text(getattr(self, name), f"a record's {name}")
-        for name in ("rephrases", "personas"):
+        for name in ("rephrases", "personas", "sentences"):
             found = arguments.texts(getattr(self, name), f"a record's {name}")
             object.__setattr__(self, name, found)
+        if len(self.sentences) > 1 + len(self.rephrases):
+            raise DataError(
+                f'a record has {len(self.sentences)} sentences, for its prompt "{self.prompt[:60]}" and '
+                f"{len(self.rephrases)} rephrases; give one for each, the prompt's first."
+            )
+        for sentence in self.sentences:
+            if self.target.strip() not in sentence:
+                raise DataError(
+                    f'the sentence "{sentence[:80]}" does not hold the target "{self.target[:60]}"; write the target '
+                    "in it word for word."
+                )
         for name in ("locality", "portability"):
             object.__setattr__(self, name, _probes(getattr(self, name), f"a record's {name}"))
         if self.line is not None and (not isinstance(self.line, int) or self.line < 0):

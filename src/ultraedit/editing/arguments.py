@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
@@ -48,6 +48,18 @@ def check_calibration(calibration: object) -> None:
         raise ConfigError(
             f"calibration is {arguments.quoted(calibration)}; it must be one that was measured, or None."
         )
+
+
+def one_record(
+    prompt: str, target: str, rephrases: str | Sequence[str], edit_id: str, number: int
+) -> Record:
+    """The record of a single edit, called by its number where it has no id.  Raises DataError for what is no text."""
+    return Record(
+        arguments.text(prompt, "the prompt"),
+        arguments.text(target, "the target"),
+        id=arguments.text(edit_id, "the edit_id") or f"edit-{number}",
+        rephrases=arguments.texts(rephrases, "rephrases"),
+    )
 
 
 def check_records(records: object) -> list[Record]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ultraedit.data.record import Record, prompt_key
 from ultraedit.errors import DataError
+from ultraedit.methods.base import EncodedTurn
 from ultraedit.model.text import PromptEncoder
 
 Wordings = list[tuple[list[int], list[int]]]
@@ -16,19 +16,6 @@ Wordings = list[tuple[list[int], list[int]]]
 
 class SupersededWarning(UserWarning):
     """Two edits of one turn give the same prompt different targets; the later one is written."""
-
-
-@dataclass(frozen=True)
-class Assembled:
-    """One turn, ready for the engine."""
-
-    pairs: list[tuple[list[int], list[int]]]
-    owners: list[int]
-    """Edit (index into the turn's records) of each pair."""
-    lengths: list[int]
-    """Answer tokens of each edit without the end token; 0 for one that was superseded or repeated."""
-    written_by: list[int]
-    """For each record the record that was written for its prompt: itself, unless a later one repeats it."""
 
 
 def where(record: Record) -> str:
@@ -50,13 +37,14 @@ def encode_record(
             f'{where(record)}: the target of "{_short(record.prompt)}" is empty; give the answer it should have.'
         )
     encoded: Wordings = []
-    for wording in (record.prompt, *(record.rephrases if with_rephrases else ())):
+    for k, wording in enumerate((record.prompt, *(record.rephrases if with_rephrases else ()))):
         if not wording.strip():
             what = "the prompt" if wording is record.prompt else "a rephrase"
             raise DataError(
                 f"{where(record)}: {what} is empty; give the question the model is asked."
             )
-        prompt, target = encoder.pair(wording, record.target)
+        answer = record.sentences[k] if k < len(record.sentences) else record.target
+        prompt, target = encoder.pair(wording, answer)
         if not target or not prompt:
             raise DataError(
                 f'{where(record)}: "{_short(wording)}" or its target has no tokens for this tokenizer; '
@@ -69,6 +57,11 @@ def encode_record(
             )
         encoded.append((prompt, target))
     return encoded
+
+
+def said_for(record: Record) -> str:
+    """What is written behind a record's prompt: its sentence, or the bare target."""
+    return record.sentences[0] if record.sentences else record.target
 
 
 def room_to_answer(prompt: str, ids: Sequence[int], context: int) -> int:
@@ -88,8 +81,9 @@ def room_to_answer(prompt: str, ids: Sequence[int], context: int) -> int:
 
 def assemble(
     records: Sequence[Record], encoded: Sequence[Wordings], ending: Sequence[int]
-) -> Assembled:
-    """One turn of records whose wordings are `encoded`; `ending` is what follows each answer (an end token).
+) -> EncodedTurn:
+    """One turn of records whose wordings are `encoded`; `ending` is what follows each bare answer (an end token).  A
+    sentence in the model's own words ends by itself.
 
     The later of two edits of one prompt wins, with a SupersededWarning if their targets differ.
     """
@@ -113,10 +107,14 @@ def assemble(
         if written_by[i] != i:
             lengths.append(0)
             continue
-        pairs += [(prompt, [*target, *ending]) for prompt, target in wordings]
+        said = len(records[i].sentences)
+        pairs += [
+            (prompt, [*target, *(() if k < said else ending)])
+            for k, (prompt, target) in enumerate(wordings)
+        ]
         owners += [i] * len(wordings)
         lengths.append(len(wordings[0][1]))
-    return Assembled(pairs, owners, lengths, written_by)
+    return EncodedTurn(pairs, owners, lengths, written_by, records)
 
 
 def _short(text: str, limit: int = 60) -> str:

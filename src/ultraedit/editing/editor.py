@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,46 +15,68 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ultraedit import arguments
 from ultraedit.data.read import Source
 from ultraedit.data.record import Record
-from ultraedit.defaults import MICRO_BATCH
 from ultraedit.editing.arguments import (
     check_calibration,
     check_model,
     check_records,
     check_state,
     check_tokenizer,
+    one_record,
 )
 from ultraedit.editing.assemble import (
     Wordings,
     assemble,
     encode_record,
     room_to_answer,
+    said_for,
     where,
 )
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.notes import Notes, lasting_name
 from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
+from ultraedit.editing.own_words import OwnWords
 from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
+from ultraedit.editing.uninterrupted import uninterrupted
 from ultraedit.errors import ConfigError
-from ultraedit.methods.base import Calibration, LiveModel, Method
-from ultraedit.methods.presets import method
+from ultraedit.io.digest import fingerprint
+from ultraedit.methods.base import Calibration, LiveModel, State
+from ultraedit.model.check import check_split
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
-from ultraedit.model.fingerprint import fingerprint
 from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
+from ultraedit.model.overlay import Version, reading
+from ultraedit.model.runner.listener import Listener
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack
 from ultraedit.model.steady import steady
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.usable import follow, usable
-from ultraedit.model.weights import edited_weights, originals, shifted
+from ultraedit.model.weights import edited_weights, originals, shifted, version_of
+from ultraedit.settings import EditSettings, check_settings
 
 BEFORE_TOKENS = 16
 """Length to which a receipt's answer before the edit is generated: it is most of the time that a single edit takes."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """How a block shows an editor's model."""
+
+    asleep: bool = False
+    """Without its edits."""
+    past: State | None = None
+    """What its method remembered at the time that is shown."""
+
+
+_LIVE = _View()
+_views: ContextVar[Mapping[int, _View]] = ContextVar("_views", default={})  # noqa: B039 - never written into
+"""Id of an editor -> how this thread and context sees its model."""
 
 
 class Editor:
@@ -67,156 +90,208 @@ class Editor:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
+        settings: EditSettings | None = None,
         *,
-        preset: str | Method = "default",
-        modules: str | Sequence[str] | None = None,
-        form: FormChoice = "auto",
-        step: float | None = None,
-        steps: int | None = None,
-        ridge: float | None = None,
-        text_weight: float | None = None,
-        end_token: bool | None = None,
-        micro_batch: int = MICRO_BATCH,
-        text: str | None = None,
         base: str | None = None,
         calibration: Calibration | None = None,
     ) -> None:
-        """
-        preset: "default", "thorough", "fast", "paper", "stableedit", or a Method; the settings after `form`
-        change single ones of it.
-        modules: "auto", "paper", or names and globs of linear maps; None takes the preset's.
-        form: form in which prompts are put: "raw" text, the "chat" template, or "auto" (chat where there is one).
-        text: ordinary text whose directions are preserved and whose outputs set the scale; None takes the
-        bundled text.  base: name of the unedited model, for the saved folder's notes.
-        calibration: one measured before with these settings on this model (`text` is then not run).
-        Raises ModelError for an unsupported structure and ConfigError for a bad setting.
-        """
-        from ultraedit.data.bundled import anchor_text
+        """Take a model that is loaded already, and measure ordinary text in it.
 
+        Args:
+            model: A causal language model of transformers.
+            tokenizer: Its tokenizer.
+            settings: How it is edited; None takes all defaults.
+            base: Name of the unedited model, for the saved folder's notes; None takes the one the model has.
+            calibration: What an editor with these settings measured on this model; the text is then not run again.
+
+        Raises:
+            ModelError: The model's structure cannot be edited.
+            ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
+        """
         check_model(model)
         check_tokenizer(tokenizer)
-        micro_batch = arguments.whole(micro_batch, "micro_batch", 1)
-        wanted = arguments.patterns(modules)
-        if text is not None:
-            arguments.text(text, "text")
+        settings = check_settings(settings)
         check_calibration(calibration)
         self.model = usable(model).eval().requires_grad_(False)
         self.tokenizer = tokenizer
         own = getattr(model.config, "_name_or_path", "") or "unnamed model"
         self.base = lasting_name(str(own) if base is None else arguments.model_name(base, "base"))
-        self.method = method(
-            preset,
-            step=step,
-            steps=steps,
-            ridge=ridge,
-            text_weight=text_weight,
-            end_token=end_token,
-        )
-        self.encoder = PromptEncoder(tokenizer, arguments.word(form, "form"))
+        self.method = settings.method()
+        self.encoder = PromptEncoder(tokenizer, settings.form)
         self.form: PromptForm = self.encoder.form
-        wanted = wanted or self.method.modules
-        structure = find_structure(self.model, named=wanted not in ("auto", "paper"))
+        self.voice = self.method.voice_in(self.form)
+        wanted = settings.modules or self.method.modules
+        structure = find_structure(self.model, named=wanted not in ("auto", "upper", "paper"))
         projections = select_projections(self.model, structure, wanted)
         with steady(self.model):
             self.weights = edited_weights(self.model, projections)
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
-            self.stack.check()
+            check_split(self.stack)
+            self.runner = LocalRunner(self.stack, self.weights)
             live = LiveModel(
-                self.model, tokenizer, self.encoder, structure, self.stack, self.weights
+                self.model,
+                tokenizer,
+                self.encoder,
+                structure,
+                self.stack,
+                self.weights,
+                self.runner,
+                settings.ordinary_text(),
+                settings.micro_batch,
+                calibration,
             )
-            ordinary = anchor_text() if text is None else text
-            self.engine = self.method.engine(live, ordinary, micro_batch, calibration)
-            self.statistics = self.engine.start()
+            self.engine = self.method.engine(live)
+            self._statistics: State = self.engine.start()
         self.edits = 0
         self.turns = 0
-        self._asleep = False
 
     @classmethod
     def from_pretrained(
         cls,
         name: str | Path,
+        settings: EditSettings | None = None,
         *,
         dtype: str = "auto",
         device: str = "cpu",
         trust_remote_code: bool = False,
-        preset: str | Method = "default",
-        modules: str | Sequence[str] | None = None,
-        form: FormChoice = "auto",
-        step: float | None = None,
-        steps: int | None = None,
-        ridge: float | None = None,
-        text_weight: float | None = None,
-        end_token: bool | None = None,
-        micro_batch: int = MICRO_BATCH,
-        text: str | None = None,
     ) -> Editor:
-        """Load a local folder, a hub id or the alias "smollm2", ready to edit.  Settings as in `Editor(...)`."""
+        """Load a model, ready to edit.
+
+        Args:
+            name: A local folder, a hub id, or the alias "smollm2".
+            settings: How it is edited; None takes all defaults.
+            dtype: "auto" (the checkpoint's own), "float32", "bfloat16", "float16", or "fastest" on this machine.
+            device: Where it runs: "cpu", "cuda", "cuda:1".
+            trust_remote_code: Run the code that a checkpoint carries.
+
+        Returns:
+            An editor of the loaded model.
+
+        Raises:
+            ModelError: The model cannot be loaded, or its structure cannot be edited.
+            ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
+        """
+        settings = check_settings(settings)
+        settings.method()  # a bad setting is told before minutes of loading
         model, tokenizer = load(
             arguments.model_name(name),
             dtype=arguments.dtype(dtype),
             device=arguments.device(device),
             trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
         )
-        return cls(
-            model,
-            tokenizer,
-            preset=preset,
-            modules=modules,
-            form=form,
-            step=step,
-            steps=steps,
-            ridge=ridge,
-            text_weight=text_weight,
-            end_token=end_token,
-            micro_batch=micro_batch,
-            text=text,
-            base=str(name),
-        )
+        return cls(model, tokenizer, settings, base=str(name))
+
+    @property
+    def listener(self) -> Listener:
+        """Hears the phases and pauses of turns; a plain `Listener` does nothing."""
+        return self.runner.listener
+
+    @listener.setter
+    def listener(self, listener: Listener) -> None:
+        self.runner.listener = listener
+
+    @property
+    def statistics(self) -> State:
+        """What the method remembers of all turns: inside `as_of`, what it remembered then."""
+        past = self._view.past
+        return self._statistics if past is None else past
+
+    @statistics.setter
+    def statistics(self, statistics: State) -> None:
+        self._statistics = statistics
 
     # -- editing -----------------------------------------------------------------------------------
 
     def edit(
         self, prompt: str, target: str, *, rephrases: str | Sequence[str] = (), edit_id: str = ""
     ) -> Receipt:
-        """Write one fact, as a turn of its own; `rephrases` are further wordings to write with it (one text is one).
+        """Write one fact, as a turn of its own.
 
-        Raises DataError for unusable text and NumericalError for a refused turn (the model is untouched).
+        Args:
+            prompt: What the model is asked.
+            target: The answer it is to have.
+            rephrases: Further wordings to write with it; one text is one.
+            edit_id: What the receipt calls it; by default "edit-" and its number.
+
+        Returns:
+            The receipt, with the answers before and after.
+
+        Raises:
+            DataError: The prompt or the target cannot be used.
+            NumericalError: The turn was refused; the model is untouched.
+        """
+        record = one_record(prompt, target, rephrases, edit_id, self.edits + 1)
+        (record,) = self.in_own_words([record], with_rephrases=True)
+        encoded = self._encode([record], with_rephrases=True)
+        return self.with_answers(record, lambda: self._write([record], encoded))
+
+    def with_answers(self, record: Record, write: Callable[[], WrittenTurn]) -> Receipt:
+        """Write one record, asking the model before and after.
+
+        Args:
+            record: The edit.
+            write: Writes it as a turn of its own.
+
+        Returns:
+            Its receipt, with the answers and the time that all of it took.
         """
         started = time.perf_counter()
-        record = Record(
-            arguments.text(prompt, "the prompt"),
-            arguments.text(target, "the target"),
-            id=arguments.text(edit_id, "the edit_id") or f"edit-{self.edits + 1}",
-            rephrases=arguments.texts(rephrases, "rephrases"),
+        before = self._answer(
+            record.prompt, self._asked(record.prompt, self.encoder), BEFORE_TOKENS
         )
-        encoded = self._encode([record], with_rephrases=True)
-        taught = encoded[0][0][1]
-        before = self._answer(prompt, self._asked(prompt, self.encoder), BEFORE_TOKENS)
-        written = self._write([record], encoded)
+        written = write()
         receipt = written.receipts[0]
-        if receipt.learned and bool(written.turn.stops[0]):  # no need to generate it
+        if written.in_force and receipt.learned and bool(written.result.stops[0]):
+            # the model says just this, and need not generate it
+            taught = self.encoder.pair(record.prompt, said_for(record))[1]
             after = as_text(self.tokenizer, taught)
         else:
-            after = self._answer(prompt, self._asked(prompt, self.encoder))
+            after = self._answer(record.prompt, self._asked(record.prompt, self.encoder))
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:
-        """Write one turn; all of it or nothing.  Records are `data.record.Record`s.
+        """Write one turn; all of it or nothing.
 
-        `with_rephrases` writes each record's rephrases too; off, they are left for evaluation.
+        Args:
+            records: The edits.
+            with_rephrases: Write each record's rephrases too; off, they are left for evaluation.
+
+        Returns:
+            The receipts, in the order of the records, and what the method did.
+
+        Raises:
+            ConfigError: There are no records.
+            DataError: A record cannot be used.
+            NumericalError: The turn was refused; the model is untouched.
         """
         records = check_records(records)
+        records = self.in_own_words(records, with_rephrases)
         return self._write(records, self._encode(records, with_rephrases))
 
     def take_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> None:
-        """`edit_turn` without receipts, for many turns in a row: a method that trains waits for `settle`."""
+        """`edit_turn` without receipts, for many turns in a row: a method that trains waits for `settle`.
+
+        Args:
+            records: The edits.
+            with_rephrases: Write each record's rephrases too.
+
+        Raises:
+            ConfigError: There are no records.
+            DataError: A record cannot be used.
+            NumericalError: The turn was refused; the model is untouched.
+        """
         records = check_records(records)
+        records = self.in_own_words(records, with_rephrases)
         self._write(records, self._encode(records, with_rephrases), put_off=True)
 
     def settle(self) -> None:
-        """Write what `take_turn` put off.  Call it before the model is asked."""
+        """Write what `take_turn` put off.  Call it before the model is asked.
+
+        Raises:
+            ConfigError: The edits are disabled here.
+        """
         self._require_awake()
-        with self._held():
+        with self._held(), self._all_or_nothing():
             self.engine.settle(self.statistics)
 
     def _write(
@@ -225,16 +300,15 @@ class Editor:
         started = time.perf_counter()
         self._require_awake()
         ending = [self.encoder.end_token] if self.method.end_token else []
-        work = assemble(records, encoded, ending)
+        turn = assemble(records, encoded, ending)
         with self._held():
             for w in self.weights:
                 w.require_own()
-            turn = self.engine.run(
-                work.pairs, work.owners, work.lengths, self.statistics, records, put_off
-            )
-        self.statistics = turn.state
-        self.turns += 1
-        self.edits += len(records)
+            with self._all_or_nothing():
+                done = self.engine.run(turn, self.statistics, put_off)
+                self.statistics = done.state
+                self.turns += 1
+                self.edits += len(records)
         give_back_freed()
         seconds = time.perf_counter() - started
         receipts = tuple(
@@ -243,24 +317,36 @@ class Editor:
                 prompt=record.prompt,
                 target=record.target,
                 turn=self.turns,
-                probability_before=float(turn.probability_before[w]),
-                probability_after=float(turn.probability_after[w]),
-                learned=bool(turn.learned[w]),
+                probability_before=float(done.probability_before[w]),
+                probability_after=float(done.probability_after[w]),
+                learned=bool(done.learned[w]),
                 superseded_by=self._superseded(records, i, w),
                 line=record.line,
+                sentence=record.sentences[0] if record.sentences else None,
                 seconds=seconds,
-                moved=turn.moved,
+                moved=done.moved,
             )
-            for i, (record, w) in enumerate(zip(records, work.written_by, strict=True))
+            for i, (record, w) in enumerate(zip(records, turn.written_by, strict=True))
         )
-        return WrittenTurn(receipts, turn)
+        return WrittenTurn(receipts, done)
 
     def stream(
         self, source: Source, *, turn_size: int = 100, with_rephrases: bool = False
     ) -> Iterator[WrittenTurn]:
-        """Edit turn by turn, yielding each as soon as it is written.  Holds one turn at a time.
+        """Edit turn by turn.  Holds one turn at a time.
 
-        source: a file path, or any iterable of records, {"prompt", "target"} mappings or (prompt, target) pairs.
+        Args:
+            source: A file's path, or any iterable of records, {"prompt", "target"} mappings or (prompt, target) pairs.
+            turn_size: Edits written together; the last turn may be smaller.
+            with_rephrases: Write each record's rephrases too.
+
+        Returns:
+            An iterator that yields each turn as soon as it is written.
+
+        Raises:
+            ConfigError: `turn_size` is no number of edits.
+            DataError: The source cannot be read, or a record of it cannot be used.
+            NumericalError: A turn was refused; those before it stay written.
         """
         from ultraedit.data import read_records
 
@@ -288,10 +374,24 @@ class Editor:
         with_rephrases: bool = False,
         on_turn: Callable[[WrittenTurn], None] | None = None,
     ) -> EditSummary:
-        """Edit a whole source and sum up; `on_turn` sees every turn as it is written.
+        """Edit a whole source and sum up.
 
         Memory does not grow with the number of edits, so the iterable may be unbounded.  (In bfloat16 on a CPU torch
         keeps up to 1,024 compiled kernels, .6 MB each at most; `editing.memory` says how to keep fewer.)
+
+        Args:
+            source: As in `stream`.
+            turn_size: Edits written together.
+            with_rephrases: Write each record's rephrases too.
+            on_turn: Sees every turn as it is written.
+
+        Returns:
+            Counts, and means of the probabilities before and after.
+
+        Raises:
+            ConfigError: `turn_size` is no number of edits, or `on_turn` no function.
+            DataError: The source cannot be read, or a record of it cannot be used.
+            NumericalError: A turn was refused; those before it stay written.
         """
         if on_turn is not None and not callable(on_turn):
             raise ConfigError(f"on_turn is {arguments.quoted(on_turn)}; it must be a function.")
@@ -319,7 +419,21 @@ class Editor:
         max_new_tokens: int = 32,
         form: FormChoice | None = None,
     ) -> Answer:
-        """The greedy answer; with `compare` the unedited model's beside it."""
+        """Ask the model.
+
+        Args:
+            prompt: What it is asked.
+            compare: Ask the unedited model too.
+            max_new_tokens: Longest answer to generate.
+            form: Form of the prompt; None is the one that the edits are put in.
+
+        Returns:
+            The greedy answer, and with `compare` the unedited model's.
+
+        Raises:
+            DataError: The prompt is empty, or longer than the model's context.
+            ConfigError: A setting is of the wrong kind or out of range.
+        """
         arguments.text(prompt, "the prompt")
         max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
         encoder = self.encoder
@@ -333,47 +447,107 @@ class Editor:
         return Answer(edited, original)
 
     def recall(self, prompt: str) -> str:
-        """The prompt as the model is asked it: `retrieval` puts the nearest edits before it."""
-        return prompt if self._asleep else self.engine.recall(prompt, self.statistics)
+        """The prompt as the model is asked it.
+
+        Args:
+            prompt: As the user gives it.
+
+        Returns:
+            The same text; `retrieval` puts the nearest edits before it.
+        """
+        return prompt if self._view.asleep else self.engine.recall(prompt, self.statistics)
 
     @contextmanager
     def disable_edits(self) -> Iterator[None]:
-        """The original model in the same process, to the bit, inside the block."""
+        """The original model in the same process, to the bit, inside the block.
+
+        It is shown to this thread and context alone, and the live weights stay where they are.
+        """
         with self._held():
             pass  # what was done to the model comes first, or the originals would be of another dtype
-        outer, self._asleep = self._asleep, True
-        try:
-            with originals(self.weights):
-                yield
-        finally:
-            self._asleep = outer
+        with self._viewed(_View(asleep=True)), originals(self.weights):
+            yield
 
     @contextmanager
     def as_of(self, state: EditorState) -> Iterator[None]:
-        """The model as it was at a snapshot, inside the block; it is for asking, and nothing is edited there."""
+        """The model as it was at a snapshot, inside the block; it is for asking, and nothing is edited there.
+
+        It is shown to this thread and context alone, and the live weights stay where they are.
+        """
         state = check_state(state, self.weights)
-        kept, outer, self._asleep = self.statistics, self._asleep, False
+        with self._viewed(_View(past=state.statistics)), shifted(self.weights, state.shifts):
+            yield
+
+    @contextmanager
+    def reading(self, version: Version) -> Iterator[None]:
+        """The model in a version that `version` gave, inside the block, as `as_of` but without what the method
+        remembered: it is for running the model."""
+        with self._viewed(_View()), reading([w.map for w in self.weights], version):
+            yield
+
+    def version(self, state: EditorState | None = None) -> Version:
+        """The edited weights as they are now, or were at a snapshot, for `reading`: a copy that later turns leave
+        alone.
+
+        Args:
+            state: A snapshot; None takes the present.
+
+        Returns:
+            The version.
+
+        Raises:
+            ConfigError: It is no snapshot, or of other modules.
+        """
+        now = {w.name: w.shift for w in self.weights}
+        return version_of(
+            self.weights, now if state is None else check_state(state, self.weights).shifts
+        )
+
+    @property
+    def _view(self) -> _View:
+        return _views.get().get(id(self), _LIVE)
+
+    @contextmanager
+    def _viewed(self, view: _View) -> Iterator[None]:
+        token = _views.set({**_views.get(), id(self): view})
         try:
-            self.statistics = state.statistics
-            with shifted(self.weights, state.shifts):
-                yield
+            yield
         finally:
-            self.statistics, self._asleep = kept, outer
+            _views.reset(token)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Whatever was done with the model since, or is in force around this call, it is run as it was taken."""
-        if not self._asleep:
+        if not self._view.asleep:
             follow(self.model, self.weights)
         self.stack.forget()
         with steady(self.model):
             yield
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Weights, statistics and counts change together or not at all, whatever is raised inside the block and
+        wherever Ctrl-C comes."""
+        shifts = [w.shift for w in self.weights]  # not copies: who changes a shift makes a new one
+        counts = self._statistics, self.edits, self.turns
+        try:
+            yield
+        except BaseException:
+            with uninterrupted():
+                for w, shift in zip(self.weights, shifts, strict=True):
+                    w.set_shift(shift)
+                self._statistics, self.edits, self.turns = counts
+            raise
+
     def _require_awake(self) -> None:
-        """Weights written while they are disabled would go into the originals."""
-        if self._asleep:
+        """Raise ConfigError where the model is not shown as it is: an edit would be of another one."""
+        if self._view.asleep:
             raise ConfigError(
                 "the edits are disabled here; change the model outside `with editor.disable_edits()`."
+            )
+        if self._view is not _LIVE:
+            raise ConfigError(
+                "the model is shown as it was at another time here; change it outside of that block."
             )
 
     def _asked(self, prompt: str, encoder: PromptEncoder) -> list[int]:
@@ -387,6 +561,27 @@ class Editor:
     def _encode(self, records: Sequence[Record], with_rephrases: bool) -> list[Wordings]:
         return [encode_record(r, self.encoder, self.context, with_rephrases) for r in records]
 
+    def in_own_words(
+        self, records: Sequence[Record], with_rephrases: bool = False
+    ) -> Sequence[Record]:
+        """The records with the sentences that are written for them, where answers are in the model's own words.
+
+        Args:
+            records: Edits; those that carry sentences keep them.
+            with_rephrases: Whether each rephrase gets a sentence too.
+
+        Returns:
+            The records as they are where answers are bare.
+
+        Raises:
+            DataError: A record cannot be used.
+        """
+        if self.voice == "bare":
+            return records
+        self._encode(records, with_rephrases)  # what cannot be used is said before any work
+        with self.disable_edits(), self._held():
+            return OwnWords(self.model, self.tokenizer, self.encoder).fill(records, with_rephrases)
+
     @property
     def context(self) -> int:
         """Tokens this model can take."""
@@ -395,30 +590,45 @@ class Editor:
     # -- keeping -----------------------------------------------------------------------------------
 
     def state(self) -> EditorState:
-        """A snapshot from which editing can go on (tensors are copied)."""
-        shifts = {w.name: w.shift.clone() for w in self.weights}
+        """A snapshot from which editing can go on.  It costs no copy: turns make new tensors and leave these alone.
+
+        Returns:
+            Shifts, statistics and counters.
+        """
+        shifts = {w.name: w.shift for w in self.weights}
         return EditorState(shifts, self.statistics, self.edits, self.turns)
 
     def restore(self, state: EditorState) -> None:
-        """Put a snapshot back: weights return to the bit."""
+        """Put a snapshot back: weights return to the bit.
+
+        Args:
+            state: What `state` gave, of an editor with the same model and modules.
+
+        Raises:
+            ConfigError: It is no snapshot, or of other modules.
+        """
         self._require_awake()
         state = check_state(state, self.weights)
-        with self._held():
+        with self._held(), self._all_or_nothing():
             for w in self.weights:
-                w.set_shift(state.shifts[w.name].to(w.shift.device))
-        self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
+                w.set_shift(state.shifts[w.name])
+            self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
 
     def reset(self) -> None:
         """Undo everything: the unedited model, with empty statistics."""
         self._require_awake()
-        with self._held():
+        with self._held(), self._all_or_nothing():
             for w in self.weights:
                 w.set_shift(torch.zeros_like(w.shift))
             self.statistics = self.engine.start()
-        self.edits = self.turns = 0
+            self.edits = self.turns = 0
 
     def notes(self) -> Notes:
-        """What there is to say of the live model beside its weights."""
+        """What there is to say of the live model beside its weights.
+
+        Returns:
+            What a saved folder's `ultraedit.json` holds.
+        """
         return Notes(
             base=self.base,
             edits=self.edits,
@@ -433,8 +643,17 @@ class Editor:
         """Write the edited model as a plain checkpoint that transformers loads alone.
 
         A PEFT adapter is merged into what is saved; the live model keeps it beside its weights.
-        Raises ConfigError if the folder holds something and `overwrite` is off, or holds the base; nothing is half
-        written.
+
+        Args:
+            folder: Where it goes.
+            overwrite: Replace what the folder holds.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ConfigError: The folder holds something and `overwrite` is off, or holds the base, or cannot be written;
+                nothing is half written.
         """
         target = arguments.place(folder, "the folder")
         if not self.method.writes_weights:

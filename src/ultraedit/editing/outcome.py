@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ultraedit.editing.receipt import Receipt
-from ultraedit.methods.base import Turn
+from ultraedit.methods.base import TurnResult
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,22 @@ class Answer:
 
 @dataclass(frozen=True)
 class WrittenTurn:
-    """One acknowledged turn: receipts in the order of its records, and the exact low-rank updates."""
+    """One written turn."""
 
     receipts: tuple[Receipt, ...]
-    turn: Turn
+    """One a record, in their order."""
+    result: TurnResult
+    """What the method did: its exact low-rank updates, probabilities, sizes."""
+
+    @property
+    def turn(self) -> int:
+        """Its number, counted from 1."""
+        return self.receipts[0].turn
+
+    @property
+    def in_force(self) -> bool:
+        """Whether the model still holds it; a workspace may have gone back from it at once."""
+        return True
 
 
 @dataclass(frozen=True)

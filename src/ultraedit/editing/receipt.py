@@ -27,6 +27,8 @@ class Receipt:
     """Id of a later edit of the same prompt in the same turn, which was written instead."""
     line: int | None = None
     """1-based line (or row) number in the file that the record came from."""
+    sentence: str | None = None
+    """What was written behind the prompt, in the model's own words; None for the bare target."""
     before: str | None = None
     """The first tokens of the model's greedy answer before the edit; only `Editor.edit` generates it."""
     after: str | None = None
@@ -50,6 +52,8 @@ class Receipt:
         text = f'"{self.prompt}"'
         if self.before is not None and self.after is not None:
             text += f"\n  before: {self.before}\n  after:  {self.after}"
+        if self.sentence is not None:
+            text += f"\n  written: {self.sentence}"
         moved = max(self.moved.values(), default=0.0)
         return (
             f'{text}\n  p("{self.target}") {self.probability_before:.2g} -> {self.probability_after:.2g}, '

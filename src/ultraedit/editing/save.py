@@ -7,10 +7,11 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.editing.notes import Notes, write_notes
-from ultraedit.editing.place import placing, refuse_precious
 from ultraedit.editing.plain import write_plain
+from ultraedit.editing.precious import refuse_precious
 from ultraedit.errors import ConfigError
-from ultraedit.writable import refuse_unwritable
+from ultraedit.io.atomic import new_output
+from ultraedit.io.target import refuse_occupied, refuse_unwritable
 
 
 def save_model(
@@ -24,15 +25,15 @@ def save_model(
 
     Raises ConfigError if `folder` holds something (without `overwrite`), holds the base, or cannot be written.
     """
-    refuse_occupied(folder, overwrite, notes.base)
-    with placing(folder, overwrite) as made:
+    refuse_target(folder, overwrite, notes.base)
+    with new_output(folder, overwrite) as made:
         write_plain(model, made)
         tokenizer.save_pretrained(made)
         write_notes(made, notes)
     return folder
 
 
-def refuse_occupied(folder: Path, overwrite: bool, *sources: str) -> None:
+def refuse_target(folder: Path, overwrite: bool, *sources: str) -> None:
     """Raise ConfigError where an edited model cannot be put at `folder`.
 
     It is a file, cannot be written, holds something and may not be replaced, or holds what must not be replaced: its
@@ -41,8 +42,5 @@ def refuse_occupied(folder: Path, overwrite: bool, *sources: str) -> None:
     if folder.is_file():
         raise ConfigError(f"'{folder}' is a file; name a folder.")
     refuse_precious(folder, *sources)
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise ConfigError(
-            f"'{folder}' already holds something; choose another folder or pass --overwrite."
-        )
+    refuse_occupied(folder, overwrite)
     refuse_unwritable(folder)

@@ -18,7 +18,7 @@ from ultraedit.methods.ultraedit import load_metrics, metric_tensors
 
 @dataclass(frozen=True)
 class EditorState:
-    """A snapshot; the tensors are copies."""
+    """A snapshot.  Nobody writes into its tensors: the editor shares them."""
 
     shifts: dict[str, Float[Tensor, "_ _"]]
     """Module name -> fp32 shift in the parameter's own orientation."""
@@ -30,11 +30,15 @@ class EditorState:
 def calibration_tensors(calibration: Calibration) -> dict[str, Tensor]:
     """The calibration as named tensors, for safetensors.  `calibration_from_tensors` is the inverse, to the bit."""
     norms = torch.tensor(calibration.output_norms, dtype=torch.float64)
-    return {"output_norms": norms} | metric_tensors(calibration.metrics)
+    tensors = {"output_norms": norms} | metric_tensors(calibration.metrics)
+    if calibration.key_sizes:
+        tensors["key_sizes"] = torch.tensor(calibration.key_sizes, dtype=torch.float64)
+    return tensors
 
 
 def calibration_from_tensors(tensors: Mapping[str, Tensor]) -> Calibration:
     """Raises KeyError where a tensor is missing."""
     norms = tuple(tensors["output_norms"].tolist())
     measured = any(name.startswith("metrics.") for name in tensors)
-    return Calibration(norms, load_metrics(tensors, len(norms) if measured else 0))
+    sizes = tensors["key_sizes"].tolist() if "key_sizes" in tensors else ()
+    return Calibration(norms, load_metrics(tensors, len(norms) if measured else 0), tuple(sizes))

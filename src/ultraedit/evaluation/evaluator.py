@@ -95,7 +95,7 @@ class Evaluator:
 
         `drift_text` is cut into fixed windows; without it no drift is measured.
         """
-        asked = questions(records)
+        asked = questions(records, self.protocol.question_marks)
         sampled = sample(records, self.protocol.generated_records, self.protocol.seed)
         raw = self._ask(records, asked, sampled, None, None)
         rows = self._rows(records, asked, sampled, raw, None, range(len(records)), None)
@@ -140,7 +140,7 @@ class Evaluator:
         places = range(len(records)) if positions is None else positions
         if len(places) != len(records):
             raise ConfigError(f"{len(records)} records were given with {len(places)} positions.")
-        asked = questions(records)
+        asked = questions(records, self.protocol.question_marks)
         if baseline is not None:
             self._check(baseline, asked)
         sampled = (

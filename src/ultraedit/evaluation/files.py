@@ -3,10 +3,7 @@ not at all."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,36 +14,12 @@ from ultraedit.errors import DataError
 from ultraedit.evaluation.evaluation import QuestionScores
 from ultraedit.evaluation.schema import SCHEMA_VERSION, Result
 from ultraedit.extras import require
+from ultraedit.io.atomic import new_file, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS = 50_000  # rows of the Parquet file held at once
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes `path`'s place, flushed to disk, when the
-    block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    made = Path(name)
-    try:
-        yield made
-        with made.open("rb+") as file:
-            os.fsync(file.fileno())
-        made.chmod(0o644)  # mkstemp's files are private
-        made.replace(path)
-    except BaseException:
-        made.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically, UTF-8."""
-    with replacing(path) as made:
-        made.write_text(text, encoding="utf-8")
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -88,8 +61,9 @@ def write_scores(
     require(repr(str(path)), "parquet")
     import pyarrow.parquet as pq
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        replacing(path) as made,
+        new_file(path) as made,
         pq.ParquetWriter(made, _schema(), compression="zstd") as writer,
     ):
         for start in range(0, len(rows), _ROWS):

@@ -3,7 +3,6 @@ read."""
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,11 +12,10 @@ from ultraedit.errors import DataError, ModelError
 from ultraedit.model.context import context_length
 from ultraedit.model.find import decoder_of
 from ultraedit.model.replace import head_logits
+from ultraedit.model.runner.rows import ids_device, run_decoder
 from ultraedit.model.steady import steady
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jaxtyping import Float, Int
     from transformers import PreTrainedModel
 
@@ -39,7 +37,6 @@ class Forward:
                 f"{type(model).__name__} has no separate output head, so it cannot be scored: "
                 "load it with AutoModelForCausalLM."
             )
-        self._takes_positions = "position_ids" in inspect.signature(self.blocks.forward).parameters
         self.context: int = context_length(model)
         with steady(model):
             self._check()
@@ -47,7 +44,7 @@ class Forward:
     @property
     def device(self) -> torch.device:
         """Where the embedding lies: inputs go there."""
-        return self.model.get_input_embeddings().weight.device  # type: ignore[return-value]
+        return ids_device(self.model)
 
     def run(
         self, ids: Int[Tensor, "batch length"], mask: Int[Tensor, "batch total"], cache: Any = None
@@ -57,18 +54,7 @@ class Forward:
         `mask` covers the cached tokens too; positions count its ones, so padding on either side
         changes nothing. `cache` is one of `model.keeps`, filled as it goes, or `None`.
         """
-        arguments: dict[str, Any] = {
-            "input_ids": ids.to(self.device),
-            "attention_mask": mask.to(self.device),
-            "use_cache": cache is not None,
-        }
-        if self._takes_positions:
-            positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-            arguments["position_ids"] = positions.to(self.device)
-        if cache is not None:
-            arguments["past_key_values"] = cache
-        out = self.blocks(**arguments)
-        return out.last_hidden_state, cache
+        return run_decoder(self.model, ids, mask, cache), cache
 
     def logits(self, states: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
         """The model's logits of some last hidden states, in the model's own dtype."""
@@ -93,24 +79,3 @@ class Forward:
                 f"the logits of {type(self.model).__name__} are not its output head applied to "
                 "its last hidden state, so it cannot be scored at answer positions only."
             )
-
-
-def pad_right(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Ids and mask [batch, longest]; padded with id 0, which the mask hides."""
-    return _pad(rows, left=False)
-
-
-def pad_left(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Ids and mask [batch, longest], the text at the right edge, as generation needs it."""
-    return _pad(rows, left=True)
-
-
-def _pad(rows: Sequence[Sequence[int]], *, left: bool) -> tuple[Tensor, Tensor]:
-    width = max(len(row) for row in rows)
-    ids = torch.zeros((len(rows), width), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        at = slice(width - len(row), width) if left else slice(0, len(row))
-        ids[i, at] = torch.tensor(row, dtype=torch.long)
-        mask[i, at] = 1
-    return ids, mask

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ultraedit.errors import DataError
-from ultraedit.evaluation.scorer import TokenScores, read_logits
-from ultraedit.model.context import context_length
-from ultraedit.model.steady import steady
+from ultraedit.evaluation.scorer import BatchedScorer, TokenScores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from ultraedit.model.stack import Stack
 
 
-class FrozenScorer:
+class FrozenScorer(BatchedScorer):
     """A `Scorer` over a split model; the plain `ModelScorer` gives the same scores to rounding.
 
     `stack.first` must not lie above the first block that is edited while the scorer lives.  Trunk
@@ -38,51 +35,31 @@ class FrozenScorer:
     def __init__(
         self, stack: Stack, *, limit: int = 2**30, batch: int = 128, tokens: int = 2048
     ) -> None:
+        super().__init__(stack.model, batch=batch, tokens=tokens)
         self.stack = stack
         self.limit = limit
         self.used = 0
         """Bytes of trunk states kept."""
-        self._batch = batch
-        self._tokens = tokens
         self._kept: dict[TokenPair, Tensor] = {}
-        self._context = context_length(stack.model)
 
     @torch.no_grad()
     def score(self, pairs: Sequence[TokenPair], *, states: bool = False) -> list[TokenScores]:
         """See `Scorer.score`.  Raises DataError when a pair is longer than the model's context."""
         distinct = list(dict.fromkeys(pairs))  # data sets repeat their questions
-        with steady(self.stack.model):
-            results = self._score(distinct, states)
-        return [results[pair] for pair in pairs]
-
-    def _score(self, distinct: list[TokenPair], states: bool) -> dict[TokenPair, TokenScores]:
-        results: dict[TokenPair, TokenScores] = {}
         # kept and unkept apart, so that a micro-batch runs its trunk for all of its rows or for none
-        known = [pair for pair in distinct if pair in self._kept]
-        new = [pair for pair in distinct if pair not in self._kept]
-        for chosen in (*self._batches(known), *self._batches(new)):
-            ids = [(list(pair.prompt), list(pair.target)) for pair in chosen]
-            batch = self.stack.batch(ids, range(len(ids)))
-            hidden = self.stack.top(batch, self._trunk(chosen, batch))[batch.answers]
-            values, choices = read_logits(self.stack.head, hidden, batch.labels[batch.answers])
-            start = 0
-            for pair in chosen:
-                end = start + len(pair.target)
-                results[pair] = TokenScores(
-                    # cloned: a view would keep the whole micro-batch alive
-                    logprobs=values[start:end].clone(),
-                    argmax=choices[start:end].clone(),
-                    target=pair.target,
-                    states=hidden[start:end].cpu().clone() if states else None,
-                )
-                start = end
-        return results
+        known = [i for i, pair in enumerate(distinct) if pair in self._kept]
+        new = [i for i, pair in enumerate(distinct) if pair not in self._kept]
+        batches = [*self._batches(distinct, known), *self._batches(distinct, new)]
+        found = dict(zip(distinct, self._score(distinct, batches, states), strict=True))
+        return [found[pair] for pair in pairs]
 
-    @torch.no_grad()
-    def logprobs(self, states: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
-        """See `Scorer.logprobs`."""
-        with steady(self.stack.model):
-            return self.stack.head(states.to(self.stack.device)).float().log_softmax(-1).cpu()
+    def _states(self, pairs: Sequence[TokenPair]) -> Float[Tensor, "rows width"]:
+        ids = [(list(pair.prompt), list(pair.target)) for pair in pairs]
+        batch = self.stack.batch(ids, range(len(ids)))
+        return self.stack.top(batch, self._trunk(pairs, batch))[batch.answers]
+
+    def _rank(self, pair: TokenPair) -> int:
+        return len(pair.target)
 
     def _trunk(self, pairs: Sequence[TokenPair], batch: Batch) -> Float[Tensor, "B L *d"]:
         mask = batch.mask
@@ -99,19 +76,3 @@ class FrozenScorer:
                 self._kept[pair] = own
                 self.used += size
         return hidden
-
-    def _batches(self, pairs: Sequence[TokenPair]) -> list[list[TokenPair]]:
-        lengths = {pair: len(pair.prompt) + len(pair.target) - 1 for pair in pairs}
-        batches: list[list[TokenPair]] = []
-        for pair in sorted(pairs, key=lambda p: (lengths[p], len(p.target))):
-            if lengths[pair] > self._context:
-                raise DataError(
-                    f"a prompt and its answer has {lengths[pair]} tokens, more than the model's "
-                    "context of "
-                    f"{self._context}: shorten it."
-                )
-            full = not batches or len(batches[-1]) >= self._batch
-            if full or (len(batches[-1]) + 1) * lengths[pair] > self._tokens:
-                batches.append([])
-            batches[-1].append(pair)
-        return batches

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ultraedit.evaluation.evaluation import Evaluation, QuestionScores
 from ultraedit.evaluation.protocol import Family, Protocol
 from ultraedit.evaluation.retention import by_age
@@ -38,17 +40,7 @@ def samples(evaluation: Evaluation, count: int = 12) -> list[Sample]:
     rows.sort(key=lambda r: (r.position, r.family))
     some = min(count, len(rows))
     picked = [rows[len(rows) * k // some] for k in range(some)]
-    return [
-        Sample(
-            edit_id=r.edit_id,
-            family=r.family,
-            prompt=r.prompt,
-            answer=r.answer,
-            before=r.before or "",
-            after=r.generated or "",
-        )
-        for r in picked
-    ]
+    return [Sample(**_texts(r)) for r in picked]
 
 
 def side_effects(evaluation: Evaluation, count: int = 10) -> list[SideEffect]:
@@ -63,12 +55,16 @@ def side_effects(evaluation: Evaluation, count: int = 10) -> list[SideEffect]:
 
 
 def _effect(r: QuestionScores) -> SideEffect:
-    return SideEffect(
-        edit_id=r.edit_id,
-        family=r.family,
-        prompt=r.prompt,
-        answer=r.answer,
-        before=r.before or "",
-        after=r.generated or "",
-        kl=r.kl,
-    )
+    return SideEffect(**_texts(r), kl=r.kl)
+
+
+def _texts(r: QuestionScores) -> dict[str, Any]:
+    """A question with the text before the edits and after them."""
+    return {
+        "edit_id": r.edit_id,
+        "family": r.family,
+        "prompt": r.prompt,
+        "answer": r.answer,
+        "before": r.before or "",
+        "after": r.generated or "",
+    }

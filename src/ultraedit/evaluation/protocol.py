@@ -62,6 +62,8 @@ class Protocol:
     """Ask only this many records, drawn by `seed`, in free generation; None for all."""
     drift_window: int = 256
     """Tokens of a drift window; windows do not overlap."""
+    question_marks: bool = False
+    """Unrelated prompts that do not end in "?" get one, as in UltraEdit's released reader of zsRE."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -27,12 +27,17 @@ class Question:
     kind: str
 
 
-def questions(records: Sequence[Record]) -> list[Question]:
-    """Every question of every record, in order."""
-    return [q for i, record in enumerate(records) for q in _of(i, record)]
+def questions(records: Sequence[Record], question_marks: bool = False) -> list[Question]:
+    """Every question of every record, in order.
+
+    Args:
+        records: The edits.
+        question_marks: Put "?" behind unrelated prompts that do not end in one.
+    """
+    return [q for i, record in enumerate(records) for q in _of(i, record, question_marks)]
 
 
-def _of(i: int, r: Record) -> Iterator[Question]:
+def _of(i: int, r: Record, question_marks: bool) -> Iterator[Question]:
     yield Question(i, "efficacy", 0, r.prompt, r.target, r.old, "")
     for n, prompt in enumerate(r.rephrases):
         yield Question(i, "generalization", n, prompt, r.target, r.old, "")
@@ -43,7 +48,10 @@ def _of(i: int, r: Record) -> Iterator[Question]:
     for n, probe in enumerate(r.locality):
         # CounterFact's neighbourhood success: only where the data names an old answer
         rival = r.target if r.old is not None and probe.answer not in (None, r.target) else None
-        yield Question(i, "locality", n, probe.prompt, probe.answer, rival, probe.kind)
+        prompt = probe.prompt
+        if question_marks and not prompt.rstrip().endswith("?"):
+            prompt = prompt.rstrip() + "?"
+        yield Question(i, "locality", n, prompt, probe.answer, rival, probe.kind)
 
 
 def sample(records: Sequence[Record], count: int | None, seed: int) -> frozenset[str]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ultraedit.evaluation import plots, series
 from ultraedit.evaluation.chat.protocol import FIGURES as CHAT
 from ultraedit.evaluation.chat.summary import FAMILY
-from ultraedit.evaluation.files import write_text
 from ultraedit.evaluation.intervals import Figure
 from ultraedit.evaluation.protocol import ASKED, FAMILIES, METRICS
 from ultraedit.evaluation.schema import Chat, Result, Sample, SideEffect
 from ultraedit.extras import require
+from ultraedit.io.atomic import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -3,25 +3,28 @@ choice."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from ultraedit.core.labels import score_labels
-from ultraedit.evaluation.forward import Forward, pad_right
+from ultraedit.errors import DataError
+from ultraedit.evaluation.forward import Forward
+from ultraedit.model.context import context_length
+from ultraedit.model.replace import head_logits
+from ultraedit.model.runner.answers import score_answers
+from ultraedit.model.runner.rows import ids_device, pad_right
 from ultraedit.model.steady import steady
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from jaxtyping import Float, Int
     from transformers import PreTrainedModel
 
     from ultraedit.evaluation.text import TokenPair
-
-_HEAD_ROWS = 128  # rows of logits held at once: 128 x 49,152 floats are 25 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,39 +76,33 @@ class Scorer(Protocol):
         ...
 
 
-class ModelScorer:
-    """The plain scorer: length-sorted micro-batches, right padding, logits at the answer positions
-    only.
+class BatchedScorer(ABC):
+    """What scorers of a live model share: micro-batches of like length, and the head at the answer positions only.
 
-    `batch` is the number of pairs a micro-batch holds at most and `tokens` the number of padded
-    tokens; neither changes a score beyond rounding.
+    A micro-batch holds at most `batch` pairs and `tokens` padded tokens; neither changes a score beyond rounding.
     """
 
-    def __init__(self, model: PreTrainedModel, *, batch: int = 25, tokens: int = 4096) -> None:
-        self.forward = Forward(model)
+    def __init__(self, model: PreTrainedModel, *, batch: int, tokens: int) -> None:
+        self._model = model
+        self._context = context_length(model)
         self._batch = batch
         self._tokens = tokens
 
-    @torch.no_grad()
-    def score(self, pairs: Sequence[TokenPair], *, states: bool = False) -> list[TokenScores]:
-        """See `Scorer.score`.  Raises DataError when a pair is longer than the model's context."""
+    @abstractmethod
+    def _states(self, pairs: Sequence[TokenPair]) -> Float[Tensor, "rows width"]:
+        """Last hidden states at the answer positions of a micro-batch, pair by pair."""
+
+    def _score(
+        self, pairs: Sequence[TokenPair], batches: Sequence[list[int]], keep: bool
+    ) -> list[TokenScores]:
+        """Scores in the order of the pairs; `keep` their states."""
         results: list[TokenScores | None] = [None] * len(pairs)
-        for chosen in self._batches(pairs):
-            # the last answer token is predicted, never read
-            rows = [(*pairs[i].prompt, *pairs[i].target[:-1]) for i in chosen]
-            ids, mask = pad_right(rows)
-            with steady(self.forward.model):
-                hidden, _ = self.forward.run(ids, mask)
-            at = [
-                (b, len(pairs[i].prompt) - 1 + j)
-                for b, i in enumerate(chosen)
-                for j in range(len(pairs[i].target))
-            ]
-            b, p = torch.tensor(at).T
-            kept = hidden[b.to(hidden.device), p.to(hidden.device)]
+        for chosen in batches:
             labels = torch.tensor([t for i in chosen for t in pairs[i].target])
-            with steady(self.forward.model):
-                values, choices = read_logits(self.forward.logits, kept, labels)
+            with steady(self._model):
+                states = self._states([pairs[i] for i in chosen])
+                found = score_answers(lambda rows: head_logits(self._model, rows), states, labels)
+            values, choices = found.log_probs.cpu(), found.choices.cpu()
             start = 0
             for i in chosen:
                 end = start + len(pairs[i].target)
@@ -114,7 +111,7 @@ class ModelScorer:
                     logprobs=values[start:end].clone(),
                     argmax=choices[start:end].clone(),
                     target=tuple(pairs[i].target),
-                    states=kept[start:end].cpu().clone() if states else None,
+                    states=states[start:end].cpu().clone() if keep else None,
                 )
                 start = end
         return [r for r in results if r is not None]
@@ -122,32 +119,51 @@ class ModelScorer:
     @torch.no_grad()
     def logprobs(self, states: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
         """See `Scorer.logprobs`."""
-        with steady(self.forward.model):
-            return self.forward.logits(states).float().log_softmax(-1).cpu()
+        device = ids_device(self._model)
+        with steady(self._model):
+            return head_logits(self._model, states.to(device)).float().log_softmax(-1).cpu()
 
-    def _batches(self, pairs: Sequence[TokenPair]) -> list[list[int]]:
-        lengths = [len(p.prompt) + len(p.target) - 1 for p in pairs]
+    def _batches(self, pairs: Sequence[TokenPair], rows: Sequence[int]) -> list[list[int]]:
+        """Micro-batches of some of the pairs.  Raises DataError for one that is longer than the model's context."""
+        lengths = {i: len(pairs[i].prompt) + len(pairs[i].target) - 1 for i in rows}
         batches: list[list[int]] = []
-        for i in sorted(range(len(pairs)), key=lambda k: lengths[k]):
-            self.forward.fits(lengths[i], "a prompt and its answer")
+        for i in sorted(rows, key=lambda k: (lengths[k], self._rank(pairs[k]))):
+            if lengths[i] > self._context:
+                raise DataError(
+                    f"a prompt and its answer has {lengths[i]} tokens, more than the model's context of "
+                    f"{self._context}: shorten it."
+                )
             full = not batches or len(batches[-1]) >= self._batch
             if full or (len(batches[-1]) + 1) * lengths[i] > self._tokens:
                 batches.append([])
             batches[-1].append(i)
         return batches
 
+    def _rank(self, pair: TokenPair) -> int:
+        """What orders pairs of one length."""
+        return 0
 
-def read_logits(
-    head: Callable[[Tensor], Tensor],
-    states: Float[Tensor, "rows width"],
-    labels: Int[Tensor, "rows"],
-) -> tuple[Float[Tensor, "rows"], Int[Tensor, "rows"]]:
-    """Log-probability of each label and the first choice, on the CPU; a part of the logits at a
-    time."""
-    values, choices = [], []
-    for part, label in zip(states.split(_HEAD_ROWS), labels.split(_HEAD_ROWS), strict=True):
-        logits = head(part)
-        found = score_labels(logits, label.to(logits.device), slope=False)
-        values.append(found.log_probs.cpu())
-        choices.append(found.choices.cpu())
-    return torch.cat(values), torch.cat(choices)
+
+class ModelScorer(BatchedScorer):
+    """The plain scorer: whole forwards, with right padding."""
+
+    def __init__(self, model: PreTrainedModel, *, batch: int = 25, tokens: int = 4096) -> None:
+        super().__init__(model, batch=batch, tokens=tokens)
+        self.forward = Forward(model)
+
+    @torch.no_grad()
+    def score(self, pairs: Sequence[TokenPair], *, states: bool = False) -> list[TokenScores]:
+        """See `Scorer.score`.  Raises DataError when a pair is longer than the model's context."""
+        return self._score(pairs, self._batches(pairs, range(len(pairs))), states)
+
+    def _states(self, pairs: Sequence[TokenPair]) -> Float[Tensor, "rows width"]:
+        # the last answer token is predicted, never read
+        ids, mask = pad_right([(*pair.prompt, *pair.target[:-1]) for pair in pairs])
+        hidden, _ = self.forward.run(ids, mask)
+        at = [
+            (row, len(pair.prompt) - 1 + j)
+            for row, pair in enumerate(pairs)
+            for j in range(len(pair.target))
+        ]
+        row, column = torch.tensor(at).T.to(hidden.device)
+        return hidden[row, column]

@@ -13,9 +13,10 @@ import yaml
 
 from ultraedit.errors import DataError
 from ultraedit.evaluation.environment import versions
-from ultraedit.export.digest import dtype_name, tensor_digest
+from ultraedit.export.delta import weight_digest
 from ultraedit.export.edited import Edited
 from ultraedit.export.merged import HUB_ID
+from ultraedit.io.digest import dtype_name
 from ultraedit.model.load import resolve
 from ultraedit.model.smollm2 import ALIAS
 
@@ -162,7 +163,7 @@ def _settings(edited: Edited) -> str:
 def _weights(edited: Edited) -> str:
     rows = "\n".join(
         f"| {w.name} | {dtype_name(w.original)} {' x '.join(map(str, w.original.shape))} | {w.shift_ratio():.4f} | "
-        f"`{tensor_digest(w.original)}` |"
+        f"`{weight_digest(w.original)}` |"
         for w in edited.weights
     )
     return (

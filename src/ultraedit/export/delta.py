@@ -8,7 +8,6 @@ that sum would not give the live weight to the bit, `<module>.weight` (the edite
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +21,8 @@ from transformers import PreTrainedModel
 
 from ultraedit.editing.plain import plain_name
 from ultraedit.errors import ModelError
-from ultraedit.export.digest import dtype_name, tensor_digest
 from ultraedit.export.edited import Edited, require_edits
+from ultraedit.io.digest import dtype_name, sha256_file, tensor_digest
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import settings_of
 from ultraedit.model.weights import EditedWeight
@@ -77,8 +76,8 @@ def write_delta(edited: Edited, folder: Path) -> None:
                 stored=stored,
                 dtype=dtype_name(w.original),
                 shape=(w.original.shape[0], w.original.shape[1]),
-                base_sha256=tensor_digest(w.original),
-                edited_sha256=tensor_digest(w.parameter.data),
+                base_sha256=weight_digest(w.original),
+                edited_sha256=weight_digest(w.parameter.data),
             )
         )
     save_file(tensors, folder / TENSORS)
@@ -90,7 +89,7 @@ def write_delta(edited: Edited, folder: Path) -> None:
         turns=edited.turns,
         method=settings_of(method),
         modules=tuple(modules),
-        tensors_sha256=_file_digest(folder / TENSORS),
+        tensors_sha256=sha256_file(folder / TENSORS),
     )
     text = json.dumps(description.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
@@ -112,7 +111,7 @@ def apply_delta(model: PreTrainedModel, path: str | Path) -> DeltaFile:
         value = tensors[f"{module.name}.{module.stored}"].to(parameter.device)
         if module.stored == "shift":
             value = (parameter.data.float() + value).to(parameter.dtype)
-        if tensor_digest(value) != module.edited_sha256:
+        if weight_digest(value) != module.edited_sha256:
             raise ModelError(
                 f"'{folder}' does not give '{module.name}' the weights it was exported with; export it again."
             )
@@ -142,7 +141,7 @@ def read_delta(folder: Path) -> DeltaFile:
 def _read_tensors(folder: Path, delta: DeltaFile) -> dict[str, Tensor]:
     file = folder / TENSORS
     try:
-        whole = _file_digest(file) == delta.tensors_sha256
+        whole = sha256_file(file) == delta.tensors_sha256
         tensors = load_file(file) if whole else {}
     except (OSError, SafetensorError) as error:
         raise ModelError(f"'{file}' cannot be read ({error}); export it again.") from error
@@ -173,7 +172,7 @@ def _matching(
             f"'{folder}' was made from '{delta.base}' in {module.dtype} and this model is in "
             f"{dtype_name(parameter)}; load it with dtype {module.dtype}."
         )
-    if tensor_digest(parameter.data) != module.base_sha256:
+    if weight_digest(parameter.data) != module.base_sha256:
         raise ModelError(
             f"'{module.name}' of this model is not the weight '{folder}' was made from; load the unedited base "
             f"'{delta.base}', in the version that was edited."
@@ -187,6 +186,6 @@ def _adds_up(w: EditedWeight) -> bool:
     return torch.equal(made, w.parameter.data)
 
 
-def _file_digest(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def weight_digest(weight: Tensor) -> str:
+    """sha256 over a weight's dtype, shape and bytes, as this format has it.  64 hex digits."""
+    return tensor_digest(weight, f"{dtype_name(weight)} {list(weight.shape)}\n")

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ultraedit.editing.notes import NOTES, Notes, lasting_name, read_notes
 from ultraedit.editing.plain import has_adapter
 from ultraedit.errors import ConfigError, ModelError
+from ultraedit.io.digest import bit_sums, fingerprint
 from ultraedit.methods.base import Method
 from ultraedit.model.find import find_structure
-from ultraedit.model.fingerprint import bit_sums, fingerprint
 from ultraedit.model.form import PromptForm
 from ultraedit.model.load import load
 from ultraedit.model.select import select_projections

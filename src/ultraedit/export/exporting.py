@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ultraedit.data.record import Record
-from ultraedit.editing.place import placing, refuse_precious, size
+from ultraedit.editing.precious import refuse_precious
 from ultraedit.errors import ConfigError
 from ultraedit.export.card import model_card, public_name
 from ultraedit.export.delta import write_delta
@@ -17,6 +17,7 @@ from ultraedit.export.edited import Edited
 from ultraedit.export.factors import RANKS
 from ultraedit.export.lora import KEEP, AdapterReport, Rank, write_gguf_lora, write_lora
 from ultraedit.export.merged import write_merged
+from ultraedit.io.atomic import new_output
 from ultraedit.model.load import resolve
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def export(
         path = path / README
     refuse_precious(path, edited.base)
     report: AdapterReport | None = None
-    with placing(path, overwrite) as made:
+    with new_output(path, overwrite) as made:
         if to == "card":
             made.write_text(model_card(edited, to, result=result), encoding="utf-8")
         elif to == "gguf-lora":
@@ -103,7 +104,7 @@ def export(
             )
             (made / README).write_text(text, encoding="utf-8")
     serve = serve_lines(to, edited, path, report, resolve(edited.base))
-    return Exported(to, path, size(path), serve, report)
+    return Exported(to, path, _size(path), serve, report)
 
 
 def serve_lines(
@@ -145,3 +146,10 @@ def _python(code: str) -> str:
 
 def _dtype(edited: Edited) -> str:
     return str(edited.weights[0].original.dtype).removeprefix("torch.")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,7 @@ from ultraedit.core.decompose import eigen
 from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
 from ultraedit.errors import ConfigError
-from ultraedit.methods.base import Calibration, LiveModel, Needs, State, require_positive
+from ultraedit.methods.base import LiveModel, Needs, State, require_positive
 from ultraedit.methods.located import Located, LocatedEngine
 
 
@@ -28,22 +29,18 @@ class AlphaEdit(Located):
     """Eigenvalues below this share of the mean one belong to the null space."""
     ridge: float = 1.0
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
-            subject="Yes: the key is read at the subject's last token.",
-            memory="A projector and a covariance of d_in x d_in for each edited map.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
+        subject="Yes: the key is read at the subject's last token.",
+        memory="A projector and a covariance of d_in x d_in for each edited map.",
+    )
 
     def check(self) -> None:
         super().check()
         require_positive(self.name, null=self.null, ridge=self.ridge)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> AlphaEditEngine:
-        return AlphaEditEngine(live, self, text, micro_batch, calibration)
+    def engine(self, live: LiveModel) -> AlphaEditEngine:
+        return AlphaEditEngine(live, self)
 
 
 @dataclass(frozen=True)
@@ -57,15 +54,8 @@ class KeysOfAll(State):
 
 
 class AlphaEditEngine(LocatedEngine):
-    def __init__(
-        self,
-        live: LiveModel,
-        method: AlphaEdit,
-        text: str,
-        micro_batch: int,
-        calibration: Calibration | None,
-    ) -> None:
-        super().__init__(live, method, text, micro_batch, calibration)
+    def __init__(self, live: LiveModel, method: AlphaEdit) -> None:
+        super().__init__(live, method)
         self._ridge = method.ridge
         self.projectors = [_null_space(c, method.null) for c in self.text_covariance]
 

@@ -7,9 +7,10 @@ remembers of all turns: it goes into a turn, comes out of it, and can be kept in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,12 +22,16 @@ from ultraedit.core.solve import Update
 from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError
 from ultraedit.model.find import Structure
+from ultraedit.model.form import PromptForm
+from ultraedit.model.runner.base import Runner
 from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.weights import EditedWeight
 
 Ids: TypeAlias = tuple[list[int], list[int]]
 """Token ids of a prompt and of what should follow it."""
+Voice: TypeAlias = Literal["own", "bare"]
+"""Of answers: in the model's own words, or the target alone."""
 Metrics: TypeAlias = tuple[DenseMetric | SketchMetric, ...]
 Shapes: TypeAlias = tuple[tuple[int, int], ...]
 """(d_in, d_out) of each edited map, in the order they run."""
@@ -56,6 +61,8 @@ class Calibration:
     """Root mean square row norm of the map's outputs on ordinary text; 1 where the method does not ask."""
     metrics: Metrics
     """The metric of ordinary text; empty where the method keeps the identity."""
+    key_sizes: tuple[float, ...] = ()
+    """Mean square entry of the map's keys on the model's own answers; empty where the method does not ask."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,13 @@ class LiveModel:
     structure: Structure
     stack: Stack
     weights: tuple[EditedWeight, ...]
+    runner: Runner
+    text: str
+    """Ordinary text to measure."""
+    micro_batch: int
+    """Prompts run at once, at most."""
+    calibration: Calibration | None = None
+    """What an engine of the same settings measured on this model before; the text is then not run."""
 
     @property
     def shapes(self) -> Shapes:
@@ -83,7 +97,28 @@ class State(ABC):
 
 
 @dataclass(frozen=True)
-class Turn:
+class EncodedTurn:
+    """One turn's edits, ready for an engine."""
+
+    pairs: Sequence[Ids]
+    owners: Sequence[int]
+    """Edit, counted from 0, that each pair belongs to."""
+    lengths: Sequence[int]
+    """Answer tokens of each edit without an end token, over which its probability is reported; 0 for one that was
+    superseded or repeated."""
+    written_by: Sequence[int] = ()
+    """For each edit the one that was written for its prompt: itself, unless a later one repeats it."""
+    records: Sequence[Record] = ()
+    """The edits as they came."""
+
+    @property
+    def written(self) -> list[int]:
+        """The edits that have pairs, in their order."""
+        return sorted(set(self.owners))
+
+
+@dataclass(frozen=True)
+class TurnResult:
     """A written turn."""
 
     owner: Int[Tensor, " n"]
@@ -118,21 +153,13 @@ class Engine(ABC):
         """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
 
     @abstractmethod
-    def run(
-        self,
-        pairs: Sequence[Ids],
-        owners: Sequence[int],
-        lengths: Sequence[int],
-        state: State,
-        records: Sequence[Record] = (),
-        put_off: bool = False,
-    ) -> Turn:
+    def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
         """Write one turn into the model; all of it or nothing.
 
-        `pairs` are (prompt ids, answer ids); `owners[i]` is the edit that pair i belongs to, 0-based; `lengths[e]` is
-        the number of answer tokens of edit e without an end token, over which its probability is reported; `records`
-        are the edits as they came.  `put_off`: a method that trains takes the turn in and leaves the training to
-        `settle`.
+        Args:
+            turn: The edits.
+            state: What the method remembers of the turns before.
+            put_off: A method that trains takes the turn in and leaves the training to `settle`.
         """
 
     def settle(self, state: State) -> None:  # noqa: B027 - most methods put nothing off
@@ -151,30 +178,38 @@ class Method(ABC):
     end_token: bool = True
     """Edit the answer together with the token that ends it, so that generation says the answer and stops."""
     modules: str = "auto"
-    """Which maps to edit where none are named: "auto" or "paper"."""
+    """Which maps to edit where none are named: "auto", "upper" or "paper"."""
+    voice: str = "bare"
+    """What is written as the answer: "bare", the target alone; "own", a sentence in the model's own words that holds
+    it; "auto", own words where prompts are put through a chat template."""
 
     extra: ClassVar[str | None] = None
     """The extra of pyproject.toml that it needs."""
     writes_weights: ClassVar[bool] = True
     """Off for a method that keeps its edits beside the model: a saved folder would hold none."""
 
+    stated_needs: ClassVar[Needs]
+    """What it needs whatever its settings are; a method whose needs depend on them says so in `needs`."""
+
     @property
-    @abstractmethod
-    def needs(self) -> Needs: ...
+    def needs(self) -> Needs:
+        """What it needs, for the table of results."""
+        return self.stated_needs
+
+    def voice_in(self, form: PromptForm) -> Voice:
+        """The voice where prompts have this form.  Raises ConfigError for an unknown voice."""
+        if self.voice not in ("auto", "own", "bare"):
+            raise ConfigError(f'voice is "{self.voice}"; it is "auto", "own" or "bare".')
+        own = self.voice == "own" or (self.voice == "auto" and form == "chat")
+        return "own" if own else "bare"
 
     @abstractmethod
     def check(self) -> None:
         """Raise ConfigError for a setting out of range."""
 
     @abstractmethod
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> Engine:
-        """The method at work on `live`.
-
-        text: ordinary text to measure.  micro_batch: prompts run at once, at most.  calibration: what an engine of
-        these settings measured on this model before.
-        """
+    def engine(self, live: LiveModel) -> Engine:
+        """The method at work on `live`."""
 
 
 def require_positive(name: str, **values: float) -> None:
@@ -184,9 +219,30 @@ def require_positive(name: str, **values: float) -> None:
             raise ConfigError(f"{key} of {name} is {value}; it must be above 0.")
 
 
+class PlainEngine(Engine):
+    """An engine that measures nothing before the first turn."""
+
+    def __init__(self, live: LiveModel) -> None:
+        self.live = live
+        self.calibration = unmeasured_maps(len(live.weights))
+        self.micro_batch = live.micro_batch
+
+
 def unmeasured_maps(count: int) -> Calibration:
     """The calibration of a method that measures nothing."""
     return Calibration((1.0,) * count, ())
+
+
+@contextmanager
+def shifts_or_nothing(weights: Sequence[EditedWeight]) -> Iterator[list[Tensor]]:
+    """What the block does to the weights, or, on any error, the weights as they were; yields their shifts before."""
+    before = [w.shift for w in weights]
+    try:
+        yield before
+    except BaseException:
+        for w, shift in zip(weights, before, strict=True):
+            w.set_shift(shift)
+        raise
 
 
 def take_back(weights: Sequence[EditedWeight]) -> None:

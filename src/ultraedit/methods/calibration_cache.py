@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ultraedit.core.metric import SKETCH_RANK, DenseMetric, SketchMetric
+from ultraedit.io.atomic import new_file
+from ultraedit.io.digest import bit_sums
 from ultraedit.methods.base import Calibration
-from ultraedit.model.fingerprint import bit_sums
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
@@ -86,7 +86,12 @@ def read(file: Path, weights: Sequence[EditedWeight], device: torch.device) -> C
         return None
     if not bool((norms > 0).all()):
         return None
-    return Calibration(tuple(norms.tolist()), tuple(metrics))
+    sizes = tensors.get("key_sizes")
+    if sizes is not None and not (sizes.shape == norms.shape and bool((sizes > 0).all())):
+        return None
+    return Calibration(
+        tuple(norms.tolist()), tuple(metrics), () if sizes is None else tuple(sizes.tolist())
+    )
 
 
 def keep(file: Path, calibration: Calibration) -> None:
@@ -103,23 +108,19 @@ def keep(file: Path, calibration: Calibration) -> None:
 
 
 def write(file: Path, calibration: Calibration) -> None:
-    """Write to a temporary name, fsync, rename; then let the oldest files go."""
+    """Write the file whole or not at all; then let the oldest files go."""
     tensors: dict[str, Tensor] = {
         "output_norms": torch.tensor(calibration.output_norms, dtype=torch.float64)
     }
+    if calibration.key_sizes:
+        tensors["key_sizes"] = torch.tensor(calibration.key_sizes, dtype=torch.float64)
     for i, metric in enumerate(calibration.metrics):
         dense = isinstance(metric, DenseMetric)
         kept = metric.matrix if dense else metric.rows
         tensors[f"{'dense' if dense else 'sketch'}.{i}"] = kept.contiguous()
     file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, scratch)
-        with scratch.open("rb") as handle:
-            os.fsync(handle.fileno())
-        scratch.replace(file)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with new_file(file) as made:
+        save_file(tensors, made)
     by_age = sorted(file.parent.glob("*.safetensors"), key=lambda f: f.stat().st_mtime)
     for old in by_age[:-KEPT]:
         old.unlink(missing_ok=True)

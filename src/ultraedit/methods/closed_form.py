@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,11 +22,11 @@ from ultraedit.core.decompose import LinAlgError
 from ultraedit.core.metric import Metric
 from ultraedit.core.solve import Update
 from ultraedit.core.turn import Rows, write_turn
-from ultraedit.data.record import Record
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.methods.base import (
     Calibration,
+    EncodedTurn,
     Engine,
     Ids,
     LiveModel,
@@ -34,14 +34,15 @@ from ultraedit.methods.base import (
     Needs,
     Shapes,
     State,
-    Turn,
+    TurnResult,
 )
 from ultraedit.methods.calibration import calibrate
 from ultraedit.methods.prompt_tokens import keep_leading
 from ultraedit.methods.scores import answer_scores
 from ultraedit.model.batch import Batch
-from ultraedit.model.stack import Stack
-from ultraedit.model.trace import LossKind, Trace, TrunkCache, trace
+from ultraedit.model.runner.base import Runner
+from ultraedit.model.runner.trunk_cache import TrunkCache
+from ultraedit.model.trace import LossKind, Trace
 from ultraedit.model.weights import EditedWeight
 
 LEARNED = 0.8
@@ -75,9 +76,20 @@ class ClosedForm(Method):
         return None
 
     @property
+    def asked_own_weight(self) -> float:
+        """Weight of the model's own answers in the metric; 0: they are not made."""
+        return 0.0
+
+    @property
     def edited_prompt_tokens(self) -> int:
         """Of each prompt, how many of its own tokens are edited with the answer's."""
         return 0
+
+    @property
+    def asked_lead(self) -> float:
+        """Answer tokens are pushed until they lead the most likely other token by this (nats); 0: until all of an
+        edit's are LEARNED."""
+        return 0.0
 
     def check(self) -> None:
         arguments.whole(self.steps, "steps", 1)
@@ -109,17 +121,14 @@ class ClosedForm(Method):
             memory=f"No edit is kept; {self.keeps()}, whatever the number of edits.",
         )
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> TurnEngine:
-        if calibration is None:
-            calibration = calibrate(live.stack, live.weights, live.tokenizer, text, self)
+    def engine(self, live: LiveModel) -> TurnEngine:
+        calibration = live.calibration or calibrate(live, live.text, self)
         return TurnEngine(
-            live.stack,
+            live.runner,
             live.weights,
             calibration,
             self,
-            micro_batch=micro_batch,
+            micro_batch=live.micro_batch,
             begin=live.encoder.opening,
         )
 
@@ -135,6 +144,10 @@ class ClosedFormState(State):
     @abstractmethod
     def ridge(self) -> float: ...
 
+    @property
+    def relative_ridge(self) -> bool:
+        return False
+
     @abstractmethod
     def observe(self, rows: Sequence[Rows]) -> ClosedFormState: ...
 
@@ -148,23 +161,12 @@ class ClosedFormState(State):
         return self
 
 
-class Listener:
-    """Hears the phases of a turn.  This one does nothing; a memory plan sorts what is allocated by them."""
-
-    def phase(self, name: str) -> AbstractContextManager[object]:
-        """Around a phase: "statistics" or "solve"."""
-        return nullcontext()
-
-    def made(self, name: str, *tensors: Tensor) -> None:
-        """Told what was computed: "trunk cache" or "keys and gradients"."""
-
-
 class TurnEngine(Engine):
     """Runs turns of a method in closed form."""
 
     def __init__(
         self,
-        stack: Stack,
+        runner: Runner,
         weights: Sequence[EditedWeight],
         calibration: Calibration,
         method: ClosedForm,
@@ -173,13 +175,12 @@ class TurnEngine(Engine):
         trunk_cache_bytes: int = 512 * 2**20,
         begin: int = 1,
         leave_out_learned: bool = True,
-        listener: Listener | None = None,
     ) -> None:
         """begin: number of tokens that all prompts begin with, and at least 1: none of those is ever edited.
 
         leave_out_learned: off for a plan of the most that a turn can take.
         """
-        self.stack = stack
+        self.runner = runner
         self.weights = tuple(weights)
         self.calibration = calibration
         self.method: ClosedForm = method
@@ -187,7 +188,6 @@ class TurnEngine(Engine):
         self.trunk_cache_bytes = trunk_cache_bytes
         self.begin = begin
         self.leave_out_learned = leave_out_learned
-        self.listener = listener or Listener()
 
     @property
     def shapes(self) -> Shapes:
@@ -199,21 +199,14 @@ class TurnEngine(Engine):
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> ClosedFormState:
         return self.method.load_state_dict(tensors, self.shapes, self.calibration)
 
-    def run(
-        self,
-        pairs: Sequence[Ids],
-        owners: Sequence[int],
-        lengths: Sequence[int],
-        state: State,
-        records: Sequence[Record] = (),
-        put_off: bool = False,
-    ) -> Turn:
+    def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
         """Raises NumericalError, with model and state as they were, if anything non-finite turns up."""
         assert isinstance(state, ClosedFormState)
-        work = _LiveTurn(self, pairs)
+        work = _LiveTurn(self, turn.pairs)
         try:
             updates, state = write_turn(work, state)
-            last = work.measure()
+            last, first = work.measure(), work.first
+            del work  # its trunk cache makes room for the new shifts
         except BaseException as error:
             for w in self.weights:
                 w.write()
@@ -230,39 +223,41 @@ class TurnEngine(Engine):
             w.name: w.commit(update, self.method.rounded) / w.norm
             for w, update in zip(self.weights, updates, strict=True)
         }
-        owner = torch.tensor(owners)[torch.cat([t.owner for t in work.first]).cpu()]
-        p_before, _, _ = answer_scores(work.first, owners, lengths)
-        p_after, learned, stops = answer_scores(last, owners, lengths)
-        return Turn(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
+        owner = torch.tensor(list(turn.owners))[torch.cat([t.owner for t in first]).cpu()]
+        p_before, _, _ = answer_scores(first, turn.owners, turn.lengths)
+        p_after, learned, stops = answer_scores(last, turn.owners, turn.lengths)
+        return TurnResult(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
 
     def batches(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Batch]:
         """The micro-batches of a turn."""
         size = self.method.micro_batch
         if size is None:
             begin = self.begin if self.method.edited_prompt_tokens else 0
-            return self.stack.batches(pairs, self.micro_batch, begin)
+            return self.runner.batches(pairs, self.micro_batch, begin)
         # as released: sorted by the length of prompt and answer together, longest first
         order = sorted(
             range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]), reverse=True
         )
         groups = [order[k : k + size] for k in range(0, len(order), size)]
-        return [self.stack.batch([pairs[i] for i in g], g) for g in groups]
+        return [self.runner.batch([pairs[i] for i in g], g) for g in groups]
 
 
 class _LiveTurn:
     """One turn's texts on the model: the model's side of `core.turn`."""
 
-    def __init__(self, engine: TurnEngine, pairs: Sequence[tuple[list[int], list[int]]]) -> None:
+    def __init__(self, engine: TurnEngine, pairs: Sequence[Ids]) -> None:
         self.engine = engine
-        self.stack, self.weights, self.method = engine.stack, engine.weights, engine.method
-        self.cache = TrunkCache(engine.stack, engine.batches(pairs), engine.trunk_cache_bytes)
-        engine.listener.made("trunk cache", *self.cache.kept)
+        self.runner, self.weights, self.method = engine.runner, engine.weights, engine.method
+        self.cache = TrunkCache(engine.runner, engine.batches(pairs), engine.trunk_cache_bytes)
+        self.runner.listener.made("trunk cache", *self.cache.kept)
         self.first: list[Trace] = []
         """What the first step traced, before anything was written."""
         self._traces: list[Trace] = []
+        self._wanted: list[Tensor] = []
+        """Per batch, the lead asked of each of its answer tokens, where the method asks for one."""
 
     def phase(self, name: str) -> AbstractContextManager[object]:
-        return self.engine.listener.phase(name)
+        return self.runner.listener.phase(name)
 
     def trace(self, step: int) -> Sequence[Trace]:
         """Keys and value gradients at the weights of now; nothing once no edit is left to write."""
@@ -278,6 +273,7 @@ class _LiveTurn:
             if self.method.edited_prompt_tokens:
                 traces = keep_leading(self.cache, traces, self.method.edited_prompt_tokens)
             self.first = traces
+            self._wanted = [t.wanted for t in traces if t.wanted is not None]
         self._traces = traces
         return traces
 
@@ -289,13 +285,13 @@ class _LiveTurn:
             )
         for w, update in zip(self.weights, updates, strict=True):
             w.preview(update, self.method.rounded)
+        self.runner.listener.pause()
 
     def measure(self) -> list[Trace]:
         """The turn's texts through the weights as they are now, without gradient."""
         self.cache.take_back()
         last = [
-            trace(self.stack, self.weights, b, self.cache.get(i), None)
-            for i, b in enumerate(self.cache.whole)
+            self.runner.trace(b, self.cache.get(i), None) for i, b in enumerate(self.cache.whole)
         ]
         _require_finite(last)
         return last
@@ -305,19 +301,27 @@ class _LiveTurn:
         batch, rows = self.cache.batches[index], self.cache.rows[index]
         if not batch.lengths:
             return self._nothing(self.cache.whole[index])
-        made = self.engine.listener.made
+        made = self.runner.listener.made
         prefix, trunk = None, self.cache.get(index)
         if self.method.steps > 1:
             prefix = self.cache.prefix(index)
             made("trunk cache", *(x for states in prefix.values() for x in states))
         made("trunk cache", trunk)
-        found = trace(self.stack, self.weights, batch, trunk, self.method.loss, prefix)
+        lead: float | Tensor = self.method.asked_lead
+        if self._wanted:
+            lead = self._wanted[index]
+            if rows is not None:
+                lead = lead[torch.isin(self.cache.whole[index].answers[0], rows)]
+        found = self.runner.trace(batch, trunk, self.method.loss, prefix, lead)
         made("keys and gradients", *found.keys, *found.grads)
         if rows is None:
             return found
         whole = self.cache.whole[index]
         spread = self._nothing(whole)
-        spread.log_probs[torch.isin(whole.answers[0], rows)] = found.log_probs
+        answers = torch.isin(whole.answers[0], rows)
+        spread.log_probs[answers] = found.log_probs
+        if found.short is not None and spread.short is not None:
+            spread.short[answers] = found.short
         here = torch.isin(whole.edited[0], rows)
         for grads, some in zip(spread.grads, found.grads, strict=True):
             grads[here] = some
@@ -333,6 +337,7 @@ class _LiveTurn:
             grads=tuple(blank.new_zeros(len(row), w.projection.d_out) for w in self.weights),
             log_probs=blank,
             hits=blank == 0,
+            short=blank > 0,
         )
 
     def _leave_out_learned(self) -> None:
@@ -343,8 +348,11 @@ class _LiveTurn:
         for index, t in enumerate(self._traces):
             row, rows = self.cache.whole[index].answers[0], self.cache.rows[index]
             least = t.log_probs.new_zeros(len(self.cache.whole[index].lengths))
-            least.scatter_reduce_(0, row, t.log_probs, "amin")
-            learned = least >= math.log(LEARNED)
+            if self.method.asked_lead and t.short is not None:
+                learned = least.index_add(0, row, t.short.float()) == 0
+            else:
+                least.scatter_reduce_(0, row, t.log_probs, "amin")
+                learned = least >= math.log(LEARNED)
             done = learned if rows is None else learned[rows]
             if done.any():
                 self.cache.leave_out(index, done)

@@ -8,25 +8,25 @@ the weights have an fp32 master, as with `default`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ultraedit.data.record import Record
 from ultraedit.methods.base import (
-    Calibration,
-    Engine,
+    EncodedTurn,
     Ids,
     LiveModel,
     Method,
     Needs,
+    PlainEngine,
     State,
-    Turn,
+    TurnResult,
     require_positive,
+    shifts_or_nothing,
     take_back,
-    unmeasured_maps,
 )
 from ultraedit.methods.scores import measure
 from ultraedit.methods.training import Lesson, train
@@ -41,21 +41,17 @@ class FineTune(Method):
     enough: float = 0.05
     """Mean loss of an edit at which training ends."""
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
-            subject="No.",
-            memory="All edits so far, and Adam's two moments of the edited maps while it trains.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
+        subject="No.",
+        memory="All edits so far, and Adam's two moments of the edited maps while it trains.",
+    )
 
     def check(self) -> None:
         require_positive(self.name, rate=self.rate, epochs=self.epochs, batch=self.batch)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> FineTuneEngine:
-        return FineTuneEngine(live, self, micro_batch)
+    def engine(self, live: LiveModel) -> FineTuneEngine:
+        return FineTuneEngine(live, self)
 
 
 @dataclass(frozen=True)
@@ -73,14 +69,12 @@ class AllEdits(State):
         }
 
 
-class FineTuneEngine(Engine):
+class FineTuneEngine(PlainEngine):
     """Training begins again from the original weights each time, and can be put off until the model is asked."""
 
-    def __init__(self, live: LiveModel, method: FineTune, micro_batch: int) -> None:
-        self.live = live
+    def __init__(self, live: LiveModel, method: FineTune) -> None:
+        super().__init__(live)
         self.method: FineTune = method
-        self.calibration = unmeasured_maps(len(live.weights))
-        self.micro_batch = micro_batch
 
     def start(self) -> AllEdits:
         return AllEdits({})
@@ -94,46 +88,37 @@ class FineTuneEngine(Engine):
             at = end
         return AllEdits(pairs)
 
-    def run(
-        self,
-        pairs: Sequence[Ids],
-        owners: Sequence[int],
-        lengths: Sequence[int],
-        state: State,
-        records: Sequence[Record] = (),
-        put_off: bool = False,
-    ) -> Turn:
+    def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
         assert isinstance(state, AllEdits)
-        weights = self.live.weights
-        now = AllEdits(dict(state.pairs) | {tuple(p): (p, t) for p, t in pairs})
-        before, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
-        after, moved = before, {w.name: 0.0 for w in weights}
+        now = AllEdits(dict(state.pairs) | {tuple(p): (p, t) for p, t in turn.pairs})
+        before, learned, stops = measure(self.live, turn, self.micro_batch)
+        after, moved = before, {w.name: 0.0 for w in self.live.weights}
         if not put_off:
-            old = [w.shift.clone() for w in weights]
-            self.settle(now)
-            after, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
-            for w, shift in zip(weights, old, strict=True):
-                moved[w.name] = float(torch.linalg.vector_norm(w.shift - shift)) / w.norm
+            moved = self._train_on(now)
+            after, learned, stops = measure(self.live, turn, self.micro_batch)
         owner = torch.empty(0, dtype=torch.int64)
-        return Turn(owner, (), now, before, after, learned, stops, moved)
+        return TurnResult(owner, (), now, before, after, learned, stops, moved)
 
     def settle(self, state: State) -> None:
         """Train on all edits, from the original weights on."""
         assert isinstance(state, AllEdits)
+        self._train_on(state)
+
+    def _train_on(self, state: AllEdits) -> dict[str, float]:
+        """Module -> how far training on all edits moved it from where it was, over the size of its weights."""
         weights = self.live.weights
-        old = [w.shift.clone() for w in weights]
-        try:
+        with shifts_or_nothing(weights) as old:
             take_back(weights)
             if state.pairs:
                 self.train(state)
-        except BaseException:
-            for w, shift in zip(weights, old, strict=True):
-                w.set_shift(shift)
-            raise
+        return {
+            w.name: float(torch.linalg.vector_norm(w.shift - shift)) / w.norm
+            for w, shift in zip(weights, old, strict=True)
+        }
 
     def train(self, state: AllEdits) -> None:
         """From the original weights on."""
-        masters = [w.shift for w in self.live.weights]
+        masters = [w.shift for w in self.live.weights]  # new ones, which nobody shares
         optimiser = torch.optim.Adam(masters, lr=self.method.rate)
         live = [w.parameter.requires_grad_(True) for w in self.live.weights]
 
@@ -152,14 +137,20 @@ class FineTuneEngine(Engine):
                 master.grad = parameter.grad = None
                 parameter.requires_grad_(False)
 
-    def epochs(self, state: AllEdits, step: Callable[[], None]) -> None:
-        """All edits so far, `step` after each backward pass."""
+    def epochs(
+        self,
+        state: AllEdits,
+        step: Callable[[], None],
+        pause: Callable[[], None] | None = None,
+    ) -> None:
+        """All edits so far, `step` after each backward pass; `pause` in place of the listener's own."""
         train(
             Lesson(self.live.stack, list(state.pairs.values())),
             step,
             epochs=self.method.epochs,
             batch=self.method.batch,
             enough=self.method.enough,
+            pause=pause or self.live.runner.listener.pause,
         )
 
 

@@ -23,13 +23,15 @@ from ultraedit.data.record import Record
 from ultraedit.errors import ConfigError, DataError
 from ultraedit.methods.base import (
     Calibration,
+    EncodedTurn,
     Engine,
     Ids,
     LiveModel,
     Method,
     State,
-    Turn,
+    TurnResult,
     require_positive,
+    shifts_or_nothing,
 )
 from ultraedit.methods.scores import measure
 from ultraedit.methods.training import token_losses, whole_batch
@@ -74,17 +76,10 @@ class Place:
 class LocatedEngine(Engine):
     """Finds values, and writes them into one map after the other, the lowest first."""
 
-    def __init__(
-        self,
-        live: LiveModel,
-        method: Located,
-        text: str,
-        micro_batch: int,
-        calibration: Calibration | None,
-    ) -> None:
+    def __init__(self, live: LiveModel, method: Located) -> None:
         self.live = live
         self.method: Located = method
-        self.micro_batch = micro_batch
+        self.micro_batch = live.micro_batch
         top = max(w.projection.block for w in live.weights)
         if top == live.structure.depth - 1 or any(
             w.projection.role != "down" for w in live.weights
@@ -96,7 +91,7 @@ class LocatedEngine(Engine):
         self._above = Stack(live.model, live.structure, top + 1)
         # the pieces that prompts are put behind: of the bundled text always, so that a workspace opens with the same
         self._pieces = _windows(live, anchor_text())[: method.contexts]
-        self.calibration = calibration or _measure(live, _windows(live, text))
+        self.calibration = live.calibration or _measure(live, _windows(live, live.text))
 
     @property
     def text_covariance(self) -> list[Float[Tensor, "d_in d_in"]]:
@@ -112,25 +107,19 @@ class LocatedEngine(Engine):
     def remember(self, state: State, keys: Sequence[Float[Tensor, "n d_in"]]) -> State:
         """The state after a turn with these keys, one entry a map."""
 
-    def run(
-        self,
-        pairs: Sequence[Ids],
-        owners: Sequence[int],
-        lengths: Sequence[int],
-        state: State,
-        records: Sequence[Record] = (),
-        put_off: bool = False,
-    ) -> Turn:
-        written = sorted(set(owners))
-        places = [self.place(records[e], pairs[owners.index(e)]) for e in written]
+    def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
+        places = [
+            self.place(turn.records[e], turn.pairs[turn.owners.index(e)]) for e in turn.written
+        ]
         groups = [places[k : k + GROUP] for k in range(0, len(places), GROUP)]
         weights = self.live.weights
-        old = [w.shift.clone() for w in weights]
-        before, _, _ = measure(self.live, pairs, owners, lengths, self.micro_batch)
+        before, _, _ = measure(self.live, turn, self.micro_batch)
+        listener = self.live.runner.listener
+        self._above.listener = listener
         updates: list[Update] = []
         keys: list[Tensor] = []
         moved: dict[str, float] = {}
-        try:
+        with shifts_or_nothing(weights):
             wanted = torch.cat([self.value(group) for group in groups])
             parts = []
             for group in groups:
@@ -145,14 +134,11 @@ class LocatedEngine(Engine):
                 missing = (wanted - hidden) / (len(weights) - i)
                 updates.append(self.system(i, keys[i], state).solve(missing))
                 moved[w.name] = w.commit(updates[i]) / w.norm
-            after, learned, stops = measure(self.live, pairs, owners, lengths, self.micro_batch)
-        except BaseException:
-            for w, shift in zip(weights, old, strict=True):
-                w.set_shift(shift)
-            raise
+                listener.pause()
+            after, learned, stops = measure(self.live, turn, self.micro_batch)
         state = self.remember(state, keys)
-        owner = torch.tensor(written)
-        return Turn(owner, tuple(updates), state, before, after, learned, stops, moved)
+        owner = torch.tensor(turn.written)
+        return TurnResult(owner, tuple(updates), state, before, after, learned, stops, moved)
 
     def place(self, record: Record, pair: Ids) -> Place:
         """Raises DataError for a record without a subject in its prompt."""
@@ -208,6 +194,8 @@ class LocatedEngine(Engine):
             with torch.no_grad():
                 share_of = (shift * unit).norm(dim=-1, keepdim=True) / size
                 shift *= (self.method.value_clamp / share_of.clamp(min=1e-12)).clamp(max=1.0)
+            del loss, relative, moved, here
+            self._above.listener.pause()
         return start + (shift * unit).detach()
 
     @torch.no_grad()

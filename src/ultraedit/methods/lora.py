@@ -5,7 +5,7 @@ Source: LoRA (arXiv 2106.09685), peft's own layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ultraedit.extras import require
-from ultraedit.methods.base import Calibration, LiveModel, Needs, require_positive
+from ultraedit.methods.base import LiveModel, Needs, require_positive
 from ultraedit.methods.finetune import AllEdits, FineTune, FineTuneEngine
+from ultraedit.model.runner.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -26,31 +27,28 @@ class Lora(FineTune):
 
     extra: ClassVar[str | None] = "baselines"
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
-            subject="No.",
-            memory="All edits so far, and a pair of rank-`rank` factors a map with Adam's moments while it trains.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
+        subject="No.",
+        memory="All edits so far, and a pair of rank-`rank` factors a map with Adam's moments while it trains.",
+    )
 
     def check(self) -> None:
         super().check()
         require_positive(self.name, rank=self.rank)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> LoraEngine:
+    def engine(self, live: LiveModel) -> LoraEngine:
         require("the baseline lora", "baselines")
-        return LoraEngine(live, self, micro_batch)
+        return LoraEngine(live, self)
 
 
 class LoraEngine(FineTuneEngine):
     """The adapters exist while they are trained; what is asked is the model with them merged."""
 
-    def __init__(self, live: LiveModel, method: Lora, micro_batch: int) -> None:
-        super().__init__(live, method, micro_batch)
+    def __init__(self, live: LiveModel, method: Lora) -> None:
+        super().__init__(live, method)
         self._rank = method.rank
+        self._listener = live.runner.listener
 
     def train(self, state: AllEdits) -> None:
         with self._adapters() as layers:
@@ -61,7 +59,7 @@ class LoraEngine(FineTuneEngine):
                 optimiser.step()
                 optimiser.zero_grad()
 
-            self.epochs(state, step)
+            self.epochs(state, step, lambda: self._pause(layers))
             with torch.no_grad():
                 shifts = [layer.get_delta_weight("default").float() for layer in layers]  # type: ignore[operator]
         for w, shift in zip(self.live.weights, shifts, strict=True):
@@ -82,17 +80,30 @@ class LoraEngine(FineTuneEngine):
             torch.manual_seed(0)
             inject_adapter_in_model(config, self.live.model)
         layers = [self.live.model.get_submodule(w.name) for w in self.live.weights]
+        runner = self.live.runner
+        self._listener, runner.listener = runner.listener, Listener()  # no pause with adapters in
         try:
             for layer in layers:
                 for factor in _factors(layer):
                     factor.data = factor.data.float()
             yield layers
         finally:
-            for w in self.live.weights:
-                parent, _, leaf = w.name.rpartition(".")
-                setattr(self.live.model.get_submodule(parent), leaf, w.module)
+            runner.listener = self._listener
+            self._put([w.module for w in self.live.weights])
             del self.live.model.peft_config  # else peft warns of a second adapter next time
             self.live.model.requires_grad_(False).eval()
+
+    def _pause(self, layers: Sequence[nn.Module]) -> None:
+        """The listener's, with the edited maps in their places: the model must be whole."""
+        self._put([w.module for w in self.live.weights])
+        self._listener.pause()
+        self._put(layers)
+
+    def _put(self, modules: Sequence[nn.Module]) -> None:
+        """Modules into the places of the edited maps."""
+        for w, module in zip(self.live.weights, modules, strict=True):
+            parent, _, leaf = w.name.rpartition(".")
+            setattr(self.live.model.get_submodule(parent), leaf, module)
 
 
 def _factors(layer: nn.Module) -> list[Tensor]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
-from ultraedit.methods.base import Calibration, LiveModel, Needs, State, require_positive
+from ultraedit.methods.base import LiveModel, Needs, State, require_positive
 from ultraedit.methods.located import Located, LocatedEngine
 
 
@@ -23,22 +24,18 @@ class Memit(Located):
     weight: float = 15000.0
     """Of the text's covariance against one edit."""
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
-            subject="Yes: the key is read at the subject's last token.",
-            memory="A covariance of d_in x d_in for each edited map.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
+        subject="Yes: the key is read at the subject's last token.",
+        memory="A covariance of d_in x d_in for each edited map.",
+    )
 
     def check(self) -> None:
         super().check()
         require_positive(self.name, weight=self.weight)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> MemitEngine:
-        return MemitEngine(live, self, text, micro_batch, calibration)
+    def engine(self, live: LiveModel) -> MemitEngine:
+        return MemitEngine(live, self)
 
 
 @dataclass(frozen=True)
@@ -50,15 +47,8 @@ class Nothing(State):
 
 
 class MemitEngine(LocatedEngine):
-    def __init__(
-        self,
-        live: LiveModel,
-        method: Memit,
-        text: str,
-        micro_batch: int,
-        calibration: Calibration | None,
-    ) -> None:
-        super().__init__(live, method, text, micro_batch, calibration)
+    def __init__(self, live: LiveModel, method: Memit) -> None:
+        super().__init__(live, method)
         self._metrics = [DenseMetric(_definite(c * method.weight)) for c in self.text_covariance]
 
     def start(self) -> Nothing:

@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ultraedit.model.batch import Batch
-from ultraedit.model.trace import Trace, TrunkCache
+from ultraedit.model.runner.trunk_cache import TrunkCache
+from ultraedit.model.trace import Trace
 
 
 def keep_leading(cache: TrunkCache, traces: Sequence[Trace], count: int) -> list[Trace]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -19,18 +19,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ultraedit.data.record import Record
 from ultraedit.methods.base import (
-    Calibration,
-    Engine,
-    Ids,
+    EncodedTurn,
     LiveModel,
     Method,
     Needs,
+    PlainEngine,
     State,
-    Turn,
+    TurnResult,
     require_positive,
-    unmeasured_maps,
 )
 from ultraedit.methods.scores import measure
 
@@ -42,29 +39,23 @@ class Retrieval(Method):
 
     writes_weights: ClassVar[bool] = False
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(
-            training="None.",
-            subject="No.",
-            memory="All edits so far, as text with an index, and their tokens in every prompt.",
-        )
+    stated_needs: ClassVar[Needs] = Needs(
+        training="None.",
+        subject="No.",
+        memory="All edits so far, as text with an index, and their tokens in every prompt.",
+    )
 
     def check(self) -> None:
         require_positive(self.name, nearest=self.nearest)
 
-    def engine(
-        self, live: LiveModel, text: str, micro_batch: int, calibration: Calibration | None
-    ) -> RetrievalEngine:
-        return RetrievalEngine(live, self, micro_batch)
+    def engine(self, live: LiveModel) -> RetrievalEngine:
+        return RetrievalEngine(live, self)
 
 
-class RetrievalEngine(Engine):
-    def __init__(self, live: LiveModel, method: Retrieval, micro_batch: int) -> None:
-        self.live = live
+class RetrievalEngine(PlainEngine):
+    def __init__(self, live: LiveModel, method: Retrieval) -> None:
+        super().__init__(live)
         self.method: Retrieval = method
-        self.calibration = unmeasured_maps(len(live.weights))
-        self.micro_batch = micro_batch
 
     def start(self) -> Facts:
         return Facts(self.live.tokenizer, self.method.nearest, {})
@@ -73,32 +64,23 @@ class RetrievalEngine(Engine):
         text = bytes(tensors["facts.json"].tolist()).decode()
         return Facts(self.live.tokenizer, self.method.nearest, json.loads(text))
 
-    def run(
-        self,
-        pairs: Sequence[Ids],
-        owners: Sequence[int],
-        lengths: Sequence[int],
-        state: State,
-        records: Sequence[Record] = (),
-        put_off: bool = False,
-    ) -> Turn:
+    def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
         assert isinstance(state, Facts)
-        written = [records[e] for e in sorted(set(owners))]
+        written = [turn.records[e] for e in turn.written]
         facts = dict(state.facts) | {r.prompt.strip(): r.target.strip() for r in written}
         now = Facts(state.tokenizer, state.nearest, facts)
-        before, _, _ = measure(self.live, pairs, owners, lengths, self.micro_batch)
+        before, _, _ = measure(self.live, turn, self.micro_batch)
         encoder, ending = self.live.encoder, [self.live.encoder.end_token] * self.method.end_token
         put = [encoder.pair(now.recall(r.prompt), r.target) for r in written]
         asked = [(prompt, [*target, *ending]) for prompt, target in put]
-        sizes = list(lengths)
-        for edit, (_, target) in zip(sorted(set(owners)), put, strict=True):
-            sizes[edit] = len(target)
-        after, learned, stops = measure(
-            self.live, asked, sorted(set(owners)), sizes, self.micro_batch
-        )
+        lengths = list(turn.lengths)
+        for edit, (_, target) in zip(turn.written, put, strict=True):
+            lengths[edit] = len(target)
+        recalled = replace(turn, pairs=asked, owners=turn.written, lengths=lengths)
+        after, learned, stops = measure(self.live, recalled, self.micro_batch)
         still = {w.name: 0.0 for w in self.live.weights}
         owner = torch.empty(0, dtype=torch.int64)
-        return Turn(owner, (), now, before, after, learned, stops, still)
+        return TurnResult(owner, (), now, before, after, learned, stops, still)
 
     def recall(self, prompt: str, state: State) -> str:
         assert isinstance(state, Facts)

@@ -9,22 +9,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ultraedit.methods.base import Ids, LiveModel
-from ultraedit.model.trace import Trace, trace
+from ultraedit.methods.base import EncodedTurn, LiveModel
+from ultraedit.model.trace import Trace
 
 AnswerScores = tuple[Float[Tensor, " edits"], Bool[Tensor, " edits"], Bool[Tensor, " edits"]]
 
 
-def measure(
-    live: LiveModel, pairs: Sequence[Ids], owners: Sequence[int], lengths: Sequence[int], rows: int
-) -> AnswerScores:
+def measure(live: LiveModel, turn: EncodedTurn, rows: int) -> AnswerScores:
     """`answer_scores` of the model as it is now, `rows` texts run at once."""
-    batches = live.stack.batches(pairs, rows)
-    trunks = live.stack.trunks(batches)
-    traces = [
-        trace(live.stack, live.weights, b, t, None) for b, t in zip(batches, trunks, strict=True)
-    ]
-    return answer_scores(traces, owners, lengths)
+    return answer_scores(live.runner.score(turn.pairs, rows), turn.owners, turn.lengths)
 
 
 def answer_scores(

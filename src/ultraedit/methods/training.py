@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ultraedit.methods.base import Ids
 from ultraedit.model.batch import Batch, make_batch
+from ultraedit.model.runner.answers import score_answers
 from ultraedit.model.stack import Stack
-from ultraedit.model.trace import score_answers
 
 
 def whole_batch(
@@ -40,9 +40,9 @@ def token_losses(
     """Cross-entropy of each answer token, in fp32 and with gradient."""
     rows, columns = batch.answers[0][places], batch.answers[1][places]
     hidden = stack.top(batch, trunk)[rows, columns]
-    log_probs, _, slope = score_answers(stack, hidden.detach(), batch.labels[rows, columns], 1.0)
-    assert slope is not None
-    return _Known.apply(hidden, -log_probs, slope)  # type: ignore[no-any-return]
+    scores = score_answers(stack.head, hidden.detach(), batch.labels[rows, columns], 1.0)
+    assert scores.slope is not None
+    return _Known.apply(hidden, -scores.log_probs, scores.slope)  # type: ignore[no-any-return]
 
 
 class _Known(torch.autograd.Function):
@@ -87,11 +87,13 @@ def train(
     epochs: int,
     batch: int,
     enough: float,
+    pause: Callable[[], None],
     seed: int = 0,
 ) -> None:
     """Breadth-first: every epoch goes once over all edits, in mini-batches of a new order.
 
-    `step` is called after each backward pass.  Ends early after an epoch of mean loss below `enough`.
+    `step` is called after each backward pass, and `pause` after that.  Ends early after an epoch of mean loss below
+    `enough`.
     """
     draw = random.Random(seed)
     order = list(range(len(lesson.pairs)))
@@ -104,6 +106,8 @@ def train(
                 loss = lesson.loss(chosen)
                 loss.backward()
             total += float(loss.detach()) * len(chosen)
+            del loss
             step()
+            pause()
         if total / len(order) < enough:
             return

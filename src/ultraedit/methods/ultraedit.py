@@ -40,6 +40,13 @@ class UltraEdit(ClosedForm):
     0: they never fade."""
     prompt_tokens: int = 0
     """Of each prompt, how many of its own tokens are edited with the answer's: those of largest gradient."""
+    lead: float = 0.0
+    """Answer tokens are pushed until they lead the most likely other token by this much (nats), and what the model says
+    by itself is only held; 0: all tokens are pushed until an edit's are all probable."""
+    own_weight: float = 0.0
+    """Weight in the metric of the model's own answers to everyday requests: of the keys of what should stay as it is.
+    Above 0 all keys of the metric are measured in the root mean square entry of those, `text_weight` counts in that
+    unit too, and the ridge is a multiple of the system's mean diagonal."""
     whiten: bool = False
     """Gradients times the shrunk inverse root of their running covariance (`core.whitening`), in place of each
     dimension over its own running size."""
@@ -51,7 +58,16 @@ class UltraEdit(ClosedForm):
 
     @property
     def metric_weight(self) -> float | None:
-        return self.text_weight if self.text_weight > 0 or self.history else None
+        wanted = self.text_weight > 0 or self.own_weight > 0 or self.history
+        return self.text_weight if wanted else None
+
+    @property
+    def asked_own_weight(self) -> float:
+        return self.own_weight
+
+    @property
+    def asked_lead(self) -> float:
+        return self.lead
 
     @property
     def edited_prompt_tokens(self) -> int:
@@ -69,6 +85,15 @@ class UltraEdit(ClosedForm):
             raise ConfigError(
                 f"step {self.step} and ridge {self.ridge} must be above 0 and text_weight "
                 f"{self.text_weight} not below 0."
+            )
+        if not self.lead >= 0 or not self.own_weight >= 0:
+            raise ConfigError(
+                f"lead is {self.lead} and own_weight {self.own_weight}; both must be 0 or more."
+            )
+        if self.lead and self.prompt_tokens:
+            raise ConfigError(
+                f"lead is {self.lead} and prompt_tokens {self.prompt_tokens}; only tokens of answers have a lead, so "
+                "one of the two must be 0."
             )
 
     def start(
@@ -114,8 +139,17 @@ class UltraEditState(ClosedFormState):
     def ridge(self) -> float:
         return self.method.ridge
 
+    @property
+    def relative_ridge(self) -> bool:
+        return self.method.own_weight > 0
+
     def observe(self, rows: Sequence[Rows]) -> UltraEditState:
-        moments = tuple(m.absorb(grads_of(rows, i)) for i, m in enumerate(self.moments))
+        grads = [grads_of(rows, i) for i in range(len(self.moments))]
+        if (
+            self.method.lead
+        ):  # tokens that were not pushed have no gradient, and say nothing of its size
+            grads = [g[g.any(1)] for g in grads]
+        moments = tuple(m.absorb(g) for m, g in zip(self.moments, grads, strict=True))
         return replace(self, moments=moments)
 
     def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]:
@@ -133,7 +167,7 @@ class UltraEditState(ClosedFormState):
         horizon = self.method.horizon
         metrics = tuple(
             metric.absorb(
-                keys_of(rows, i),
+                keys_of(rows, i) * self._unit(i),
                 base if horizon else None,  # type: ignore[arg-type]  # of the metric's own kind
                 horizon,
             )
@@ -142,6 +176,11 @@ class UltraEditState(ClosedFormState):
             )
         )
         return replace(self, metrics=metrics)
+
+    def _unit(self, module: int) -> float:
+        """What a key is multiplied by before it goes into the metric."""
+        sizes = self.calibration.key_sizes
+        return sizes[module] ** -0.5 if sizes else 1.0
 
     def state_dict(self) -> dict[str, Tensor]:
         return moments_tensors(self.moments) | metric_tensors(self.metrics)
@@ -197,6 +236,19 @@ _DEFAULT = UltraEdit("default", step=0.15, steps=6, text_weight=1000.0, history=
 
 PRESETS = {
     "default": _DEFAULT,
+    "gentle": UltraEdit(
+        "gentle",
+        modules="upper",
+        voice="auto",
+        step=0.3,
+        steps=12,
+        ridge=4.0,
+        lead=1.5,
+        text_weight=100.0,
+        own_weight=100.0,
+        history=True,
+        whiten=True,
+    ),
     "thorough": replace(_DEFAULT, name="thorough", prompt_tokens=4),
     "fast": replace(_DEFAULT, name="fast", step=0.35, steps=1),
 }

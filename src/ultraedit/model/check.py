@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -12,9 +11,7 @@ from torch import Tensor
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import SHARED_LEAST, Batch
 from ultraedit.model.context import context_length
-
-if TYPE_CHECKING:
-    from ultraedit.model.stack import Stack
+from ultraedit.model.stack import FAILURES, Stack
 
 Pairs = Sequence[tuple[list[int], list[int]]]
 
@@ -26,12 +23,9 @@ NOT_CAUSAL = (
 HALF_ROUNDING = 0.35
 """Share of the logits' spread by which rounding may move them in half precision."""
 
-FAILURES = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-"""What a family's own code throws where it is asked for what it cannot do."""
-
 
 @torch.no_grad()
-def check(stack: Stack) -> None:
+def check_split(stack: Stack) -> None:
     """Compare the split run with the model's own forward on random tokens, and that with one text at a time.
 
     Raises ModelError where they differ: a family that does work between its blocks cannot be split.  Leaves

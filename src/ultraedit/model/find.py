@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from ultraedit.errors import ModelError
+from ultraedit.model.maps.kinds import map_shape
 
 
 @dataclass(frozen=True)
@@ -45,22 +44,6 @@ class Structure:
         return len(self.blocks)
 
 
-def is_transposed(module: nn.Module) -> bool:
-    """Conv1D (GPT-2) stores its weight as d_in x d_out; nn.Linear as d_out x d_in."""
-    return isinstance(module, Conv1D)
-
-
-def linear_shape(module: nn.Module) -> tuple[int, int] | None:
-    """(d_in, d_out) of a linear map that holds plain floating-point weights, else None."""
-    if not isinstance(module, nn.Linear | Conv1D) or not isinstance(module.weight, torch.Tensor):
-        return None
-    if module.weight.ndim != 2:
-        return None
-    if isinstance(module, Conv1D):
-        return module.weight.shape[0], module.weight.shape[1]
-    return module.in_features, module.out_features
-
-
 def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
     """The part of a model between its token ids and its head."""
     found = model.get_decoder()
@@ -84,7 +67,7 @@ def find_structure(model: PreTrainedModel, *, named: bool = False) -> Structure:
         for name, module in decoder.named_modules()
         if isinstance(module, nn.ModuleList)
         and len(module) > 0
-        and all(any(linear_shape(m) for m in block.modules()) for block in module)
+        and all(any(map_shape(m) for m in block.modules()) for block in module)
     ]
     alike = [item for item in lists if len({type(m) for m in item[1]}) == 1]
     if not lists:
@@ -104,7 +87,7 @@ def find_structure(model: PreTrainedModel, *, named: bool = False) -> Structure:
 
 def _mlp_projections(block: nn.Module, block_name: str, index: int) -> list[Projection]:
     """The MLP's maps; empty for a block without one (experts, a state-space mixer)."""
-    maps = [(name, shape) for name, m in block.named_modules() if (shape := linear_shape(m))]
+    maps = [(name, shape) for name, m in block.named_modules() if (shape := map_shape(m))]
     ups = _ups_beside_last(maps)
     if not ups:
         maps, ups = _mlp_elsewhere(block, maps)
@@ -166,7 +149,7 @@ def _holds_only(parent: nn.Module, maps: Maps) -> bool:
 
 def _why_no_mlp(blocks: nn.ModuleList) -> str:
     """What is at the end of the first block, and whether its MLPs are packed as experts."""
-    maps = [(name, shape) for name, m in blocks[0].named_modules() if (shape := linear_shape(m))]
+    maps = [(name, shape) for name, m in blocks[0].named_modules() if (shape := map_shape(m))]
     name, (inner, hidden) = maps[-1]
     why = (
         f"the last linear map of block 0, '{name}' ({inner} to {hidden}), is not beside one or two "
@@ -202,7 +185,7 @@ def _unsupported(model: PreTrainedModel, why: str) -> ModelError:
         )
     shapes: dict[str, str] = {}
     for name, module in model.named_modules():
-        if shape := linear_shape(module):
+        if shape := map_shape(module):
             generic = ".".join("*" if part.isdigit() else part for part in name.split("."))
             shapes.setdefault(generic, f"{generic} ({shape[0]} to {shape[1]})")
     listed = ", ".join(shapes.values()) or "none"

@@ -11,9 +11,10 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from ultraedit.model.check import FAILURES, apart
+from ultraedit.model.check import apart
 from ultraedit.model.context import context_length
 from ultraedit.model.find import decoder_of
+from ultraedit.model.stack import FAILURES
 
 Kept = Literal["keys and values", "other", "nothing"]
 

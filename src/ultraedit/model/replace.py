@@ -1,9 +1,14 @@
-"""Other `forward`s for some modules of a live model while a block of code runs, and the head alone in that way."""
+"""Other `forward`s for some modules of a live model while a block of code runs, and the head alone in that way.
+
+They hold for one thread and context: another thread that runs the same model meanwhile finds it whole.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from jaxtyping import Float
@@ -13,27 +18,59 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 from ultraedit.model.find import decoder_of
 
-_NONE = object()
+Forward = Callable[..., object]
+
+_stubs: ContextVar[Mapping[int, Forward]] = ContextVar("_stubs", default={})  # noqa: B039 - never written into
+"""Id of a module -> the forward it has in this thread and context."""
+_lock = threading.Lock()
+
+
+class _Door:
+    """The forward of a module that some thread has given another: each thread and context gets its own."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.own: Forward | None = module.__dict__.get("forward")
+        """What the instance had (accelerate's hooks put one on every module)."""
+        self.__wrapped__: Forward = module.forward  # for who asks for its signature
+        self.module = module
+        self.users = 0
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        stub = _stubs.get().get(id(self.module))
+        return (stub or self.__wrapped__)(*args, **kwargs)
 
 
 @contextmanager
-def replaced_forwards(forwards: Mapping[nn.Module, Callable[..., object]]) -> Iterator[None]:
-    """Give modules other `forward`s.
+def replaced_forwards(forwards: Mapping[nn.Module, Forward]) -> Iterator[None]:
+    """Give modules other `forward`s inside the block, for this thread and context.
 
-    What an instance had of its own (accelerate's hooks put one on every module) comes back on any exit; a class's
-    own is uncovered again.
+    What an instance had of its own comes back on any exit; a class's own is uncovered again.
     """
-    had = {module: module.__dict__.get("forward", _NONE) for module in forwards}
+    doors: list[_Door] = []
     try:
-        for module, forward in forwards.items():
-            module.forward = forward  # type: ignore[method-assign]
-        yield
+        for module in forwards:
+            with _lock:
+                door = module.__dict__.get("forward")
+                if not isinstance(door, _Door):
+                    door = _Door(module)
+                    module.forward = door  # type: ignore[method-assign]
+                door.users += 1
+                doors.append(door)
+        token = _stubs.set({**_stubs.get(), **{id(m): run for m, run in forwards.items()}})
+        try:
+            yield
+        finally:
+            _stubs.reset(token)
     finally:
-        for module, own in had.items():
-            if own is not _NONE:
-                module.__dict__["forward"] = own
-            else:
-                module.__dict__.pop("forward", None)
+        for door in doors:
+            with _lock:
+                door.users -= 1
+                if door.users:
+                    continue
+                if door.own is not None:
+                    door.module.__dict__["forward"] = door.own
+                else:
+                    door.module.__dict__.pop("forward", None)
 
 
 class _Handed(BaseModelOutputWithPastAndCrossAttentions):

@@ -8,10 +8,14 @@ from fnmatch import fnmatchcase
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from ultraedit.errors import ModelError
-from ultraedit.model.find import Projection, Structure, linear_shape
+from ultraedit.model.find import Projection, Structure
+from ultraedit.model.maps.kinds import map_shape
 
 AUTO_DEPTH = (0.80, 0.95)
 """`auto` edits the down maps of the blocks whose index lies in this share of the depth: 24-28 of 30."""
+
+UPPER_DEPTH = (0.66, 0.83)
+"""`upper`: 20-24 of 30.  Higher up a map's keys tell less what is asked, and an edit there is heard in more answers."""
 
 PUBLISHED: dict[tuple[str, int, int], tuple[tuple[str, range], ...]] = {
     # (model type, blocks, hidden width): ((leaf name, blocks), ...).  UltraEdit, appendix on settings.
@@ -29,11 +33,11 @@ def select_projections(
 ) -> tuple[Projection, ...]:
     """Resolve a choice to projections in the order they run.
 
-    `modules` is `"auto"`, `"paper"`, a name or glob over full module names, or several of those.
+    `modules` is `"auto"`, `"upper"`, `"paper"`, a name or glob over full module names, or several of those.
     Raises ModelError where nothing matches or the paper has no setting for this shape.
     """
-    if modules == "auto":
-        low, high = AUTO_DEPTH
+    if modules in ("auto", "upper"):
+        low, high = AUTO_DEPTH if modules == "auto" else UPPER_DEPTH
         chosen = [
             p
             for p in structure.projections
@@ -74,7 +78,7 @@ def _by_pattern(
     for pattern in patterns:
         found = False
         for name, module in model.named_modules():
-            shape = linear_shape(module)
+            shape = map_shape(module)
             if shape is None or not fnmatchcase(name, pattern):
                 continue
             block = _block_index(name, structure)
@@ -83,7 +87,7 @@ def _by_pattern(
             found = True
             chosen[name] = known.get(name) or Projection(name, block, "other", *shape)
         if not found:
-            inside = [n for n, m in model.named_modules() if linear_shape(m)]
+            inside = [n for n, m in model.named_modules() if map_shape(m)]
             inside = [n for n in inside if _block_index(n, structure) is not None]
             examples = ", ".join([p.name for p in structure.projections[-3:]] or inside[-3:])
             raise ModelError(

@@ -30,15 +30,18 @@ from ultraedit.model.batch import (
     make_batches,
 )
 from ultraedit.model.cache import Prefix, PrefixCache, PrefixFinished, Shared, repeat
-from ultraedit.model.check import FAILURES, check
 from ultraedit.model.find import Structure
 from ultraedit.model.replace import head_logits, replaced_forwards
+from ultraedit.model.runner.listener import Listener
 
 TRUNK_TOKENS = 512
 """Tokens run together through the trunk.  Measured on a 2-core CPU: fewer or more are slower (docs/lab/batching.md)."""
 
 GPU_TRUNK_TOKENS = 4096
 """The same on a GPU, where 512 leave it waiting: a turn of a 7B model on an H200 took 1.7 times as long with them."""
+
+FAILURES = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What a family's own code throws where it is asked for what it cannot do."""
 
 
 class Stack:
@@ -49,6 +52,8 @@ class Stack:
         self.decoder = structure.decoder
         self.blocks = structure.blocks
         self.first = first
+        self.listener = Listener()
+        """Told between chunks of the trunk (`Listener.pause`), when no block is replaced."""
         self.cached = True
         """Whether the prefix columns are run apart and handed on as keys and values.  `check` takes it back for
         families with blocks that keep other things: they run all columns together."""
@@ -121,17 +126,19 @@ class Stack:
         cells = [batches[n].cells(i, len(begin)) + starts[n] for n, i in rows]
         lengths = [len(c) for c in cells]
         flat: Tensor | None = None
-        with self._stubbed(stubs):
-            for chunk in chunks(lengths, self.together):
-                row, place = _places(lengths[chunk], self.device)
-                cell = torch.cat(cells[chunk]).to(self.device)
-                packed = ids.new_zeros(len(lengths[chunk]), max(lengths[chunk]))
-                packed[row, place] = ids[cell]
+        for chunk in chunks(lengths, self.together):
+            row, place = _places(lengths[chunk], self.device)
+            cell = torch.cat(cells[chunk]).to(self.device)
+            packed = ids.new_zeros(len(lengths[chunk]), max(lengths[chunk]))
+            packed[row, place] = ids[cell]
+            with self._stubbed(stubs):
                 self._decode(packed, cache=self._begun(shared, len(packed)))
-                hidden = kept.pop()
-                if flat is None:  # a token has one vector, or several (hyper-connections)
-                    flat = hidden.new_zeros(len(ids), *hidden.shape[2:])
-                flat[cell] = hidden[row, place]
+            hidden = kept.pop()
+            if flat is None:  # a token has one vector, or several (hyper-connections)
+                flat = hidden.new_zeros(len(ids), *hidden.shape[2:])
+            flat[cell] = hidden[row, place]
+            del hidden
+            self.listener.pause()
         assert flat is not None  # batches have rows
         parts = zip(batches, flat.split([b.mask.numel() for b in batches]), strict=True)
         found = [part.view(*b.mask.shape, *part.shape[1:]) for b, part in parts]
@@ -212,10 +219,6 @@ class Stack:
         """Logits of hidden states, with the family's own scaling, bias and soft cap."""
         return head_logits(self.model, rows)
 
-    def check(self) -> None:
-        """Raise ModelError where the parts do not give the model's own logits (`model.check`)."""
-        check(self)
-
     def forget(self) -> None:
         """Run the shared tokens anew: the model may have been changed."""
         self._shared = None
@@ -283,12 +286,13 @@ class Stack:
         """
         if not ids:
             return None
-        if self._shared is None or self._shared.ids != ids:
+        shared = self._shared
+        if shared is None or shared.ids != ids:
             cache = PrefixCache(self.decoder.config)
             with self._stubbed(stubs):
                 self._decode(torch.tensor([ids], device=self.device), cache=cache)
-            self._shared = Shared(ids, cache.states, kept.pop())
-        return self._shared
+            shared = self._shared = Shared(ids, cache.states, kept.pop())
+        return shared
 
     def _begun(self, shared: Shared | None, rows: int) -> DynamicCache | None:
         """A cache for `rows` rows that has seen the shared tokens."""

@@ -17,6 +17,9 @@ from ultraedit.errors import ConfigError, DataError
 from ultraedit.model.batch import common_start
 from ultraedit.model.form import PromptForm
 
+Message = Mapping[str, str]
+"""{"role", "content"} of one message of a chat."""
+
 ANCHORS = ("a", ".", "1")
 """Texts to put in front of a target whose own prompt does not keep its tokens in front of it."""
 
@@ -58,7 +61,22 @@ class PromptEncoder:
 
         Raises DataError where the chat template refuses the prompt.
         """
-        begin = self._begin(prompt)
+        return self._pair(self._begin(prompt), target)
+
+    def conversation(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a chat as it stands before the answer; one user's message gives what `prompt` gives.
+
+        Raises ConfigError in raw form, and DataError where the chat template refuses these messages.
+        """
+        return self._ids(self._begin_chat(messages))
+
+    def conversation_pair(
+        self, messages: Sequence[Message], target: str
+    ) -> tuple[list[int], list[int]]:
+        """`pair` for a chat: (its token ids, those of an answer to it)."""
+        return self._pair(self._begin_chat(messages), target)
+
+    def _pair(self, begin: str, target: str) -> tuple[list[int], list[int]]:
         answer = self._lead + target.strip(" ")
         ids = self._ids(begin)
         joined = self._ids(begin + answer)
@@ -66,28 +84,9 @@ class PromptEncoder:
             return ids, joined[len(ids) :]
         return ids, self._apart(answer)
 
-    def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Token ids of a conversation up to where the assistant's next answer begins.
-
-        Args:
-            messages: `role` ("system", "user" or "assistant") and `content` of each, the user's last.
-
-        Returns:
-            The ids of the rendered chat template; for one user message those of `prompt`.
-
-        Raises:
-            ConfigError: where this encoder's form is raw, which has no roles.
-            DataError: where the chat template refuses these messages (some know no system message).
-        """
-        if self.form == "raw":
-            raise ConfigError("a conversation needs the chat form; this encoder's form is raw.")
-        try:
-            return self._ids(self._render_all([dict(m) for m in messages], answers=True))
-        except Exception as error:  # a template is a program of somebody else's
-            roles = ", ".join(str(m.get("role")) for m in messages)
-            raise DataError(
-                f"the chat template of this tokenizer refuses a conversation of {roles} ({_reason(error)})."
-            ) from error
+    def inside(self, target: str) -> list[int]:
+        """Token ids of a target that stands in the middle of an answer, behind a blank."""
+        return self._apart(" " + target.strip(" "))
 
     @property
     def end_token(self) -> int:
@@ -118,6 +117,17 @@ class PromptEncoder:
             raise DataError(
                 f'the chat template of this tokenizer refuses the prompt "{text[:60]}" ({_reason(error)}); '
                 'word it otherwise, or use form="raw".'
+            ) from error
+
+    def _begin_chat(self, messages: Sequence[Message]) -> str:
+        if self.form == "raw":
+            raise ConfigError("prompts are put as raw text here, and a chat needs a chat template.")
+        try:
+            return self._render_all(messages, open_ended=True)
+        except Exception as error:  # a template is a program of somebody else's
+            raise DataError(
+                f"the chat template of this tokenizer refuses these messages ({_reason(error)}); most want a user's "
+                "and the assistant's in turn."
             ) from error
 
     def _ids(self, text: str) -> list[int]:
@@ -176,21 +186,22 @@ class PromptEncoder:
         )
 
     def _render(self, prompt: str, answer: str | None = None) -> str:
-        messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
+        messages: list[Message] = [{"role": "user", "content": prompt}]
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
-        return self._render_all(messages, answers=answer is None)
+        return self._render_all(messages, open_ended=answer is None)
 
-    def _render_all(self, messages: list[dict[str, Any]], answers: bool) -> str:
-        """The template's text of some messages; `answers`: ready for the assistant's next."""
-        if self._system and messages[0]["role"] != "system":
-            messages.insert(0, {"role": "system", "content": ""})
+    def _render_all(self, messages: Sequence[Message], open_ended: bool) -> str:
+        """`open_ended`: ready for an answer."""
+        made: list[dict[str, Any]] = [dict(message) for message in messages]
+        if self._system and made[0]["role"] != "system":
+            made.insert(0, {"role": "system", "content": ""})
         if self._parts:
-            for message in messages:
+            for message in made:
                 message["content"] = [{"type": "text", "text": message["content"]}]
         return str(
             self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=answers, tokenize=False
+                made, add_generation_prompt=open_ended, tokenize=False
             )
         )
 

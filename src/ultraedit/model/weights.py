@@ -9,40 +9,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import PreTrainedModel
 
 from ultraedit.core.solve import Update
 from ultraedit.errors import ModelError
-from ultraedit.model.find import Projection, is_transposed
+from ultraedit.model.find import Projection
+from ultraedit.model.maps.base import EditableMap, add_rounded, exact
+from ultraedit.model.maps.kinds import take_map
+from ultraedit.model.overlay import Version, reading
+
+_given: ContextVar[Mapping[EditedWeight, Tensor]] = ContextVar("_given", default={})  # noqa: B039 - never written into
+"""The shifts that `shifted` blocks show."""
 
 CHUNK_ROWS = 128
 """Rows written at a time: their fp32 scratch stays in the processor's caches, and a copy is 8 MB at Mistral's width."""
 
 
 class EditedWeight:
-    """One projection's weight.  `shift` has the parameter's own orientation and is fp32."""
+    """One projection's weight.  `shift` has the parameter's own layout and is fp32."""
 
     def __init__(self, projection: Projection, module: nn.Module) -> None:
+        """Raises ModelError where the module's weight cannot be edited."""
         self.projection = projection
-        self.module = module
-        self.transposed = is_transposed(module)
+        self.map: EditableMap = take_map(projection.name, module)
         parameter = self.parameter
         self.original = parameter.detach().clone()
-        self.shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
+        self._shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
+        self._previewed: Update | None = None
+        """What the live weight holds beside the shift; None where it holds nothing, or it is not known."""
 
     @property
     def name(self) -> str:
         return self.projection.name
 
     @property
+    def module(self) -> nn.Module:
+        return self.map.module
+
+    @property
     def parameter(self) -> nn.Parameter:
-        return self.module.weight  # type: ignore[return-value]
+        return self.map.parameter
+
+    @property
+    def shift(self) -> Float[Tensor, "r c"]:
+        """What the edits added: in a block that shows other shifts, those."""
+        return _given.get().get(self, self._shift)
+
+    @property
+    def transposed(self) -> bool:
+        """Whether the weight is laid out as d_in x d_out, and not as nn.Linear's d_out x d_in."""
+        return self.map.transposed
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -63,7 +85,7 @@ class EditedWeight:
                 f"model; move it back, or {again}"
             )
         if parameter.dtype != self.original.dtype:
-            _require_plain(self.name, self.module)
+            take_map(self.name, self.module)  # raises where it can be edited no longer
             self.original = self.original.to(parameter.dtype)
             self.__dict__.pop("norm", None)
             self.write()
@@ -71,7 +93,7 @@ class EditedWeight:
     @torch.no_grad()
     def require_own(self) -> None:
         """Raise ModelError where the live weight is not the one that was written last: somebody else changed it."""
-        live = self.parameter.data
+        live = self.map.live.data
         if not all(live[rows].equal(self._live(rows)) for rows in _chunks(live.shape[0])):
             raise ModelError(
                 f"'{self.name}' was changed by something else after the Editor took the model, and an edit would undo "
@@ -81,63 +103,72 @@ class EditedWeight:
     @torch.no_grad()
     def preview(self, update: Update, rounded: bool = False) -> None:
         """Make the live weight what `commit` would make it, and leave the shift: `write` takes it back."""
-        live = self.parameter.data
         if rounded:
             self.write()  # the shift is exactly what earlier turns left behind in the live weight
-        for rows in _chunks(live.shape[0]):
-            delta = self._delta(update, rows)
+        self._previewed = None
+        for rows in _chunks(self._shift.shape[0]):
+            delta = self.map.rows_of(update, rows)
             if rounded:
-                live[rows] += delta.to(live.dtype)
+                self.map.add(rows, delta)
             else:
-                live[rows] = (_exact(self.original[rows]) + (self.shift[rows] + delta)).to(
-                    live.dtype
-                )
+                self.map.write(rows, self.original[rows], self._shift[rows] + delta)
+        self._previewed = update
 
     @torch.no_grad()
     def commit(self, update: Update, rounded: bool = False) -> float:
         """shift += update, live weight with it; returns the Frobenius norm of the shift's change.
 
         `rounded` is the published way: the update is cast to the weight's dtype and added there, and the shift
-        becomes what that left behind.
+        becomes what that left behind.  A live weight that `preview` made from the same update is not written again.
         """
         if rounded:
-            self.preview(update, rounded=True)
-            before = self.shift.clone()
-            torch.sub(_exact(self.parameter.data), _exact(self.original), out=self.shift)
-            self.write()  # changes at most the last bit, and makes the shift bring back just this weight
-            return float(torch.linalg.vector_norm(self.shift - before))
+            if self._previewed is not update:
+                self.preview(update, rounded=True)
+            shift = exact(self.map.live.data) - exact(self.original)
+            moved = float(torch.linalg.vector_norm(shift.to(self._shift) - self._shift))
+            self.set_shift(
+                shift
+            )  # changes at most the last bit: the shift brings back just this weight
+            return moved
         squares = 0.0
-        for rows in _chunks(self.shift.shape[0]):
-            delta = self._delta(update, rows)
+        shift = torch.empty_like(self._shift)
+        for rows in _chunks(shift.shape[0]):
+            delta = self.map.rows_of(update, rows)
             squares += float(delta.square().sum())
-            self.shift[rows] += delta
-        self.write()
+            torch.add(self._shift[rows], delta, out=shift[rows])
+        if self._previewed is update:
+            self._shift, self._previewed = shift, None
+        else:
+            self.set_shift(shift)
         return squares**0.5
-
-    def _delta(self, update: Update, rows: slice) -> Float[Tensor, "r c"]:
-        """Some rows of the update in the parameter's own orientation."""
-        if self.transposed:
-            return update.left[:, rows].T @ update.right
-        return update.right[:, rows].T @ update.left
 
     @torch.no_grad()
     def set_shift(self, shift: Float[Tensor, "r c"]) -> None:
-        """Replace the shift by another of the parameter's orientation, and write the live weight."""
-        self.shift.copy_(shift)
+        """Take another shift of the parameter's layout, and write the live weight.
+
+        The tensor is kept and not copied: no shift is written into once it is set, so snapshots can share it.
+        """
+        self._shift = shift.detach().to(self._shift).contiguous()
         self.write()
 
     @torch.no_grad()
     def write(self) -> None:
-        live = self.parameter.data
-        if live.dtype == torch.float32:
-            torch.add(self.original, self.shift, out=live)
-            return
-        for rows in _chunks(live.shape[0]):
-            live[rows] = self._live(rows)
+        """Make the live weight what the shift says."""
+        self._previewed = None
+        for rows in _chunks(self._shift.shape[0]):
+            self.map.write(rows, self.original[rows], self._shift[rows])
+
+    @torch.no_grad()
+    def at(self, shift: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
+        """What the live weight would be with another shift, as a tensor of its own."""
+        made = torch.empty_like(self.original)
+        for rows in _chunks(shift.shape[0]):
+            add_rounded(self.original[rows], shift[rows], out=made[rows])
+        return made
 
     def _live(self, rows: slice) -> Float[Tensor, "r c"]:
         """Some rows of what the live weight has to be."""
-        return (_exact(self.original[rows]) + self.shift[rows]).to(self.original.dtype)
+        return (exact(self.original[rows]) + self._shift[rows]).to(self.original.dtype)
 
     @cached_property
     def norm(self) -> float:
@@ -147,45 +178,6 @@ class EditedWeight:
     def shift_ratio(self) -> float:
         """||shift|| / ||original||, Frobenius."""
         return float(torch.linalg.vector_norm(self.shift)) / self.norm
-
-
-def _exact(weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """In fp32, or in fp64 if the model is: nothing of the original may be lost."""
-    return weight if weight.dtype == torch.float64 else weight.float()
-
-
-def _require_plain(name: str, module: nn.Module) -> None:
-    """Raise ModelError for a weight that cannot be written in place, or whose writing would not last."""
-    weight = module.weight
-    if not isinstance(weight, Tensor):  # packed by torch's own quantisation
-        raise ModelError(
-            f"'{name}' is quantised and cannot be edited; leave it out of quantisation."
-        )
-    if weight.is_meta:
-        raise ModelError(
-            f"'{name}' is not in memory (its weight is on the meta device, where accelerate leaves what it offloads); "
-            "load the model whole on one device, or name edited modules that are not offloaded."
-        )
-    if not weight.is_floating_point() or weight.dtype.itemsize < 2:
-        raise ModelError(
-            f"'{name}' holds {weight.dtype} weights, which cannot be edited; "
-            "leave the edited projections out of quantisation."
-        )
-    if weight is not module._parameters.get("weight"):
-        raise ModelError(
-            f"'{name}' makes its weight anew at every call ({type(module).__name__}, by a parametrization or pruning), "
-            "so an edit would not last; remove that first."
-        )
-    if is_traceable_wrapper_subclass(weight):
-        raise ModelError(
-            f"'{name}' holds its weight as {type(weight).__name__} (quantised or spread over devices), which cannot be "
-            "edited; leave the edited projections out of that."
-        )
-    if weight.is_inference():
-        raise ModelError(
-            f"'{name}' was made inside torch.inference_mode, where nothing can be differentiated; load the model "
-            "outside of it."
-        )
 
 
 def _chunks(rows: int) -> list[slice]:
@@ -208,40 +200,43 @@ def edited_weights(
     made = []
     for projection in projections:
         module = model.get_submodule(projection.name)
-        _require_plain(projection.name, module)
-        shared = [n for n in owners[id(module.weight)] if n != projection.name]
+        weight = EditedWeight(projection, module)
+        shared = [n for n in owners[id(weight.parameter)] if n != projection.name]
         if shared:
             raise ModelError(
                 f"'{projection.name}' shares its weight with '{shared[0]}', so editing one would change both; "
                 "choose modules that are not tied."
             )
-        made.append(EditedWeight(projection, module))
+        made.append(weight)
     return tuple(made)
+
+
+def base_version(weights: Sequence[EditedWeight]) -> Version:
+    """The unedited model: the originals themselves, without a copy."""
+    return Version(tuple(w.original for w in weights))
+
+
+def version_of(weights: Sequence[EditedWeight], shifts: Mapping[str, Tensor]) -> Version:
+    """The model with other shifts, by module name."""
+    return Version(tuple(w.at(shifts[w.name]) for w in weights))
 
 
 @contextmanager
 def originals(weights: Sequence[EditedWeight]) -> Iterator[None]:
-    """The unedited model, in the same process: swaps tensors, computes nothing, and swaps back on any exit."""
-    live = [w.parameter.data for w in weights]
-    for w in weights:
-        w.parameter.data = w.original
-    try:
+    """The unedited model inside the block, for this thread and context."""
+    with reading([w.map for w in weights], base_version(weights)):
         yield
-    finally:
-        for w, data in zip(weights, live, strict=True):
-            w.parameter.data = data.to(w.parameter.dtype)  # which may have been changed meanwhile
 
 
 @contextmanager
 def shifted(weights: Sequence[EditedWeight], shifts: Mapping[str, Tensor]) -> Iterator[None]:
-    """The model as it was with other shifts (time travel); the current ones come back on any exit."""
-    kept = [w.shift for w in weights]
+    """The model with other shifts inside the block (time travel), for this thread and context: `EditedWeight.shift`
+    is then theirs too."""
+    given = {w: shifts[w.name].to(w.shift) for w in weights}
+    version = Version(tuple(w.at(shift) for w, shift in given.items()))
+    token = _given.set({**_given.get(), **given})
     try:
-        for w in weights:
-            w.shift = torch.zeros_like(w.shift)
-            w.set_shift(shifts[w.name])
-        yield
+        with reading([w.map for w in weights], version):
+            yield
     finally:
-        for w, shift in zip(weights, kept, strict=True):
-            w.shift = shift
-            w.write()
+        _given.reset(token)

@@ -16,13 +16,16 @@ from transformers.initialization import no_init_weights
 from ultraedit.core.metric import DenseMetric, SketchMetric
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, ModelError
-from ultraedit.methods.base import Calibration, Method
+from ultraedit.methods.base import Calibration, EncodedTurn, Method
 from ultraedit.methods.calibration import measure
-from ultraedit.methods.closed_form import ClosedForm, Listener, TurnEngine
+from ultraedit.methods.closed_form import ClosedForm, TurnEngine
+from ultraedit.methods.own_answers import blank_answers
 from ultraedit.methods.presets import PRESETS
 from ultraedit.methods.ultraedit import UltraEditState
 from ultraedit.model.checkpoint import one_line
 from ultraedit.model.find import Structure, find_structure
+from ultraedit.model.runner.listener import Listener
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack, as_result
 from ultraedit.model.weights import EditedWeight, edited_weights
@@ -130,7 +133,13 @@ def plan(
                 stack = Stack(model, structure, first)
                 _pass_over_alike(structure, first, stack.lengths)
                 memory.moment = "measuring text"
-                calibration = measure(stack, weights, _windows(workload), method)
+                calibration = measure(
+                    stack,
+                    weights,
+                    _windows(workload),
+                    method,
+                    blank_answers(method.asked_own_weight),
+                )
                 _assign_metrics(memory, calibration.metrics)
                 memory.moment = "turn"
                 _late_turn(stack, weights, calibration, method, workload, memory)
@@ -202,14 +211,14 @@ def _late_turn(
 ) -> None:
     """One turn with the metric as large as it ever gets."""
     method = replace(method, steps=min(method.steps, STEPS))
+    stack.listener = _Sorter(memory)
     engine = TurnEngine(
-        stack,
+        LocalRunner(stack, weights),
         weights,
         calibration,
         method,
         micro_batch=workload.micro_batch,
         leave_out_learned=False,  # the most that a turn can take
-        listener=_Sorter(memory),
     )
     with memory.part("metric and statistics"):
         state = engine.start()
@@ -222,7 +231,8 @@ def _late_turn(
     pairs = [  # each begins otherwise: nothing of a raw prompt is shared
         ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn_size)
     ]
-    engine.run(pairs, range(turn_size), [workload.answer_tokens] * turn_size, state)
+    lengths = [workload.answer_tokens] * turn_size
+    engine.run(EncodedTurn(pairs, range(turn_size), lengths), state)
 
 
 def _full(metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:

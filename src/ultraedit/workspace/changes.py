@@ -10,10 +10,10 @@ from ultraedit import arguments
 from ultraedit.core.solve import Update
 from ultraedit.data.record import prompt_key
 from ultraedit.errors import WorkspaceError
+from ultraedit.io.digest import sha256_file
 from ultraedit.methods.closed_form import ClosedForm
 from ultraedit.methods.located import Located
 from ultraedit.workspace import tensors
-from ultraedit.workspace.disk import sha256_file
 from ultraedit.workspace.journal import GENESIS, EditRow, SourceRow, TurnRow
 from ultraedit.workspace.store import NewTurn, now
 from ultraedit.workspace.stream import advance

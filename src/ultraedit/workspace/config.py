@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
+from ultraedit import arguments
 from ultraedit.errors import ConfigError, WorkspaceError
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import from_settings
-from ultraedit.workspace.disk import read_sealed
 from ultraedit.workspace.journal import FileRow
+from ultraedit.workspace.sealed import read_sealed
 
 MARKER = "workspace.json"
 FORMAT_VERSION = 1
@@ -72,6 +74,38 @@ class HealthConfig(ConfigPart):
     """Tokens of the bundled drift text; 0 leaves perplexity out."""
     small_turn: NonNegativeInt = 10
     """In turns with fewer edits, success is recorded but not judged."""
+
+
+@dataclass(frozen=True)
+class WorkspaceSettings:
+    """What a workspace keeps and watches.
+
+    Args:
+        undo_window: Turns whose states stay on disk, so that undo is a file read; each costs 4 bytes per edited weight
+            and its low-rank pairs.
+        seed: Of the health monitor's sample.
+        health: What is measured after a turn, and what is done when it turns red.
+
+    Raises:
+        ConfigError: A value is of the wrong kind or out of range.
+    """
+
+    undo_window: int = 10
+    seed: int = 0
+    health: HealthConfig = HealthConfig()  # noqa: RUF009 - it is frozen
+
+    def __post_init__(self) -> None:
+        what = "it is a number of turns, {least} or more"
+        window = arguments.whole(self.undo_window, "undo_window", 0, what)
+        seed = arguments.whole(self.seed, "seed")
+        if abs(seed) >= 2**63:
+            raise ConfigError(f"seed is {arguments.quoted(seed)}; it must have less than 64 bits.")
+        if not isinstance(self.health, HealthConfig):
+            raise ConfigError(
+                f"health is {arguments.quoted(self.health)}; it must be a HealthConfig."
+            )
+        object.__setattr__(self, "undo_window", window)
+        object.__setattr__(self, "seed", seed)
 
 
 class WorkspaceConfig(ConfigPart):

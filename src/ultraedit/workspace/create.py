@@ -3,68 +3,66 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from ultraedit import __version__, arguments
-from ultraedit.defaults import MICRO_BATCH
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
-from ultraedit.methods.base import Method
-from ultraedit.methods.presets import method, settings_of
-from ultraedit.model.form import FormChoice
+from ultraedit.methods.presets import settings_of
 from ultraedit.model.load import load, resolve
+from ultraedit.settings import EditSettings, check_settings
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import (
     BaseInfo,
-    HealthConfig,
     ModuleInfo,
     WorkspaceConfig,
+    WorkspaceSettings,
 )
 from ultraedit.workspace.journal import FileRow
-from ultraedit.workspace.store import Store, file_row, now, refuse_occupied
+from ultraedit.workspace.store import Store, file_row, now, require_new_folder
 from ultraedit.workspace.workspace import Loaded, Workspace
 
 
 def create_workspace(
     folder: str | Path,
     model: str | Path,
+    settings: EditSettings | None = None,
     *,
-    preset: str | Method = "default",
-    modules: str | Sequence[str] | None = None,
-    form: FormChoice = "auto",
-    step: float | None = None,
-    steps: int | None = None,
-    ridge: float | None = None,
-    text_weight: float | None = None,
-    end_token: bool | None = None,
+    keep: WorkspaceSettings | None = None,
     dtype: str = "auto",
     device: str = "cpu",
     trust_remote_code: bool = False,
-    micro_batch: int = MICRO_BATCH,
-    seed: int = 0,
-    undo_window: int = 10,
-    health: HealthConfig | None = None,
-    text: str | None = None,
     loaded: Loaded | None = None,
 ) -> Workspace:
-    """Make a workspace in a new folder and open it for writing.  Settings as in `Editor`.
+    """Make a workspace in a new folder and open it for writing.
 
-    undo_window: turns whose states stay on disk, so that undo is a file read; each costs 4 bytes per edited weight
-    and its low-rank pairs.  seed: of the health monitor's sample.  loaded: the base model, already in memory.
-    Raises WorkspaceError where the folder holds something, ModelError and ConfigError as `Editor`.
+    Args:
+        folder: Where it is made; it must hold nothing.
+        model: The base: a local folder, a hub id, or the alias "smollm2".
+        settings: How the base is edited, for as long as the workspace lives; None takes all defaults.
+        keep: What the workspace keeps and watches; None takes all defaults.
+        dtype: Of the weights, as in `Editor.from_pretrained`.
+        device: Where the model runs.
+        trust_remote_code: Run the code that a checkpoint carries.
+        loaded: The base model and its tokenizer, already in memory.
+
+    Returns:
+        The workspace, with its model live.
+
+    Raises:
+        WorkspaceError: The folder holds something or cannot be written.
+        ModelError: The model cannot be loaded, or its structure cannot be edited.
+        ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
     """
-    undo_window = arguments.whole(
-        undo_window, "undo_window", 0, "it is a number of turns, {least} or more"
-    )
-    seed = arguments.whole(seed, "seed")
-    if abs(seed) >= 2**63:
-        raise ConfigError(f"seed is {arguments.quoted(seed)}; it must have less than 64 bits.")
-    micro_batch = arguments.whole(micro_batch, "micro_batch", 1)
-    if health is not None and not isinstance(health, HealthConfig):
-        raise ConfigError(f"health is {arguments.quoted(health)}; it must be a HealthConfig.")
+    settings = check_settings(settings)
+    settings.method()  # a bad setting is told before minutes of loading
+    keep = WorkspaceSettings() if keep is None else keep
+    if not isinstance(keep, WorkspaceSettings):
+        raise ConfigError(
+            f"keep is {arguments.quoted(keep)}; give WorkspaceSettings(...), as WorkspaceSettings(undo_window=3)."
+        )
     folder = arguments.place(folder, "the workspace's folder")
-    refuse_occupied(folder)  # before minutes of loading
+    require_new_folder(folder)  # before minutes of loading
     model = arguments.model_name(model)
     base_model, tokenizer = arguments.pair(loaded) or load(
         model,
@@ -72,23 +70,7 @@ def create_workspace(
         device=arguments.device(device),
         trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
     )
-    editor = Editor(
-        base_model,
-        tokenizer,
-        preset=method(
-            preset,
-            step=step,
-            steps=steps,
-            ridge=ridge,
-            text_weight=text_weight,
-            end_token=end_token,
-        ),
-        modules=modules,
-        form=form,
-        micro_batch=micro_batch,
-        text=text,
-        base=str(model),
-    )
+    editor = Editor(base_model, tokenizer, settings, base=str(model))
 
     def configure(calibration: FileRow) -> WorkspaceConfig:
         return WorkspaceConfig(
@@ -105,10 +87,10 @@ def create_workspace(
                 )
                 for w in editor.weights
             ),
-            micro_batch=micro_batch,
-            seed=seed,
-            undo_window=undo_window,
-            health=health or HealthConfig(),
+            micro_batch=settings.micro_batch,
+            seed=keep.seed,
+            undo_window=keep.undo_window,
+            health=keep.health,
             calibration=calibration,
         )
 

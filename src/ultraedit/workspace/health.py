@@ -18,7 +18,6 @@ from ultraedit.editing.receipt import Receipt
 from ultraedit.errors import WorkspaceError
 from ultraedit.model.batch import Batch
 from ultraedit.model.steady import steady
-from ultraedit.model.trace import trace
 from ultraedit.model.weights import originals
 from ultraedit.workspace.chat import ChatReading, own_answers
 from ultraedit.workspace.config import HealthConfig, Thresholds
@@ -65,9 +64,7 @@ class Canary:
         total, count = 0.0, 0
         for batch, trunk in zip(self._batches, self._trunks, strict=True):
             with steady(self._editor.model):
-                log_probs = trace(
-                    self._editor.stack, self._editor.weights, batch, trunk, None
-                ).log_probs
+                log_probs = self._editor.runner.trace(batch, trunk, None).log_probs
             total -= float(log_probs.double().sum())
             count += log_probs.numel()
         return total / max(count, 1)
@@ -181,7 +178,7 @@ class Monitor:
         return sum(map(self._answered, batches, trunks)) / len(rows)
 
     def _answered(self, batch: Batch, trunk: Tensor) -> int:
-        found = trace(self._editor.stack, self._editor.weights, batch, trunk, None)
+        found = self._editor.runner.trace(batch, trunk, None)
         return sum(
             bool(found.hits[found.owner == pair].all()) for pair in found.owner.unique().tolist()
         )

@@ -37,6 +37,8 @@ class EditRow(JournalRow):
     target: str
     rephrases: tuple[str, ...] = ()
     """Wordings that were written too; those kept for evaluation are not in the journal."""
+    sentences: tuple[str, ...] = ()
+    """What was written for the prompt and its rephrases in the model's own words; none where the bare target was."""
     line: int | None = None
     probability_before: float
     probability_after: float
@@ -48,7 +50,14 @@ class EditRow(JournalRow):
 
     def record(self) -> Record:
         """What was written, to be written again or asked about."""
-        return Record(self.prompt, self.target, self.id, rephrases=self.rephrases, line=self.line)
+        return Record(
+            self.prompt,
+            self.target,
+            self.id,
+            rephrases=self.rephrases,
+            sentences=self.sentences,
+            line=self.line,
+        )
 
 
 class FileRow(JournalRow):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ultraedit.errors import WorkspaceError
-from ultraedit.workspace.disk import seal, unseal
+from ultraedit.workspace.sealed import seal, unseal
 
 
 class WriterLock:
@@ -27,18 +27,30 @@ class WriterLock:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._handle)
+            holder, server = _holder(path)
+            instead = (
+                f"send the change to it with --server {server}" if server else "wait for it to end"
+            )
             raise WorkspaceError(
-                f"'{path.parent}' is being written by {_holder(path)}; wait for it to end, or only read "
+                f"'{path.parent}' is being written by {holder}; {instead}, or only read "
                 "(ask, log, show, diff and verify are not blocked)."
             ) from error
-        note = {
+        self._note = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "command": command,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        self._write_note()
+
+    def announce(self, server: str) -> None:
+        """Tell others at which address the holder takes changes."""
+        self._note["server"] = server
+        self._write_note()
+
+    def _write_note(self) -> None:
         os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, seal(note), 0)
+        os.pwrite(self._handle, seal(self._note), 0)
 
     def release(self) -> None:
         if self._handle >= 0:
@@ -49,9 +61,11 @@ class WriterLock:
             os.close(handle)
 
 
-def _holder(path: Path) -> str:
+def _holder(path: Path) -> tuple[str, str | None]:
+    """Who holds the lock, in words, and the address at which it takes changes, if it is a server."""
     try:
         note = unseal(path.read_bytes(), path)
     except (WorkspaceError, OSError):
-        return "another process (its note in the lock file cannot be read)"
-    return f"process {note['pid']} on {note['host']} (`{note['command']}`, since {note['since']})"
+        return "another process (its note in the lock file cannot be read)", None
+    who = f"process {note['pid']} on {note['host']} (`{note['command']}`, since {note['since']})"
+    return who, note.get("server")

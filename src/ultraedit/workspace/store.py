@@ -8,26 +8,18 @@ lies on disk beyond it is thrown away by the next writer.  Never imports torch.
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ultraedit.errors import WorkspaceError
+from ultraedit.io.atomic import new_place, remove, write_at
+from ultraedit.io.digest import sha256_file
+from ultraedit.io.target import refuse_unwritable
 from ultraedit.workspace.config import FORMAT_VERSION, MARKER, WorkspaceConfig, read_config
-from ultraedit.workspace.disk import (
-    TEMPORARY,
-    read_sealed,
-    remove,
-    settle,
-    sha256_file,
-    sync_folder,
-    write_at,
-    write_sealed,
-)
 from ultraedit.workspace.history import HEALTHY, History
 from ultraedit.workspace.journal import (
     GENESIS,
@@ -41,7 +33,7 @@ from ultraedit.workspace.journal import (
     read,
 )
 from ultraedit.workspace.lock import WriterLock
-from ultraedit.writable import refuse_unwritable
+from ultraedit.workspace.sealed import TEMPORARY, read_sealed, write_file, write_sealed
 
 HEAD_FILE = "head.json"
 JOURNAL_FILE = "journal.jsonl"
@@ -71,6 +63,7 @@ class Store:
         self.config = config
         self.journal = journal
         self._lock = lock
+        self._remark = ""
 
     @property
     def history(self) -> History:
@@ -95,34 +88,26 @@ class Store:
         `calibration` writes the calibration's file; `configure` gets that file's digest and makes the config.
         Raises WorkspaceError where the folder holds something or cannot be written.
         """
-        refuse_occupied(folder)
-        scratch: Path | None = None
+        require_new_folder(folder)
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-            scratch.chmod(0o755)  # mkdtemp's folders are private
-            for name in (STATES, PAIRS):
-                (scratch / name).mkdir()
-            settle(scratch / CALIBRATION_FILE, calibration)
-            config = configure(file_row(scratch / CALIBRATION_FILE))
-            write_sealed(scratch / MARKER, config.model_dump(mode="json"))
-            journal = Journal(scratch / JOURNAL_FILE)
-            note = f"config {sha256_file(scratch / MARKER)}"
-            first = CommitRow(
-                commit=1, kind="init", head=0, time=now(), note=note, previous="", digest=""
-            )
-            block, commit = encode(journal, first, ())
-            write_at(journal.path, block, 0)
-            write_sealed(scratch / HEAD_FILE, _head(1, len(block), commit.digest))
-            scratch.replace(folder)
-            sync_folder(folder.parent)
+            with new_place(folder) as made:
+                for name in (STATES, PAIRS):
+                    (made / name).mkdir(parents=True)
+                write_file(made / CALIBRATION_FILE, calibration)
+                config = configure(file_row(made / CALIBRATION_FILE))
+                write_sealed(made / MARKER, config.model_dump(mode="json"))
+                journal = Journal(made / JOURNAL_FILE)
+                note = f"config {sha256_file(made / MARKER)}"
+                first = CommitRow(
+                    commit=1, kind="init", head=0, time=now(), note=note, previous="", digest=""
+                )
+                block, commit = encode(journal, first, ())
+                write_at(journal.path, block, 0)
+                write_sealed(made / HEAD_FILE, _head(1, len(block), commit.digest))
         except OSError as error:
             raise WorkspaceError(
                 f"'{folder}' cannot be written ({error.strerror or error}); nothing was left there."
             ) from error
-        finally:
-            if scratch is not None:
-                shutil.rmtree(scratch, ignore_errors=True)
         return cls.open(folder, write=True, command=command)
 
     @classmethod
@@ -186,10 +171,25 @@ class Store:
     def put(self, path: Path, write: Callable[[Path], None]) -> FileRow:
         """Write a tensor file durably.  It does not count until a commit names it."""
         self.require_writer()
-        settle(path, write)
+        write_file(path, write)
         return file_row(path)
 
     # -- changing ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def noted(self, remark: str) -> Iterator[None]:
+        """Every commit inside the block says this in its note, behind its own words."""
+        outer, self._remark = self._remark, remark
+        try:
+            yield
+        finally:
+            self._remark = outer
+
+    def announce(self, server: str) -> None:
+        """Say in the lock at which address this writer takes changes, so that a second one is told."""
+        self.require_writer()
+        assert self._lock is not None
+        self._lock.announce(server)
 
     def commit(
         self,
@@ -229,7 +229,7 @@ class Store:
                     "drop_states": sorted(states - wanted[0]),
                     "drop_pairs": sorted(pairs - wanted[1]),
                     "add_states": sorted(restored),
-                    "note": note,
+                    "note": "; ".join(part for part in (note, self._remark) if part),
                     "previous": "",
                     "digest": "",
                 }
@@ -251,7 +251,7 @@ class Store:
         return commit
 
 
-def refuse_occupied(folder: Path) -> None:
+def require_new_folder(folder: Path) -> None:
     """Raise WorkspaceError where a new workspace would have to replace something, ConfigError where it cannot be
     written."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -11,16 +10,17 @@ from pathlib import Path
 from ultraedit import arguments
 from ultraedit.data.read import Source, read_records
 from ultraedit.data.record import Record
+from ultraedit.io.digest import sha256_text
 from ultraedit.workspace.health import UnhealthyError, advice
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import GENESIS, SourceRow
-from ultraedit.workspace.workspace import Acknowledged, Workspace
+from ultraedit.workspace.workspace import KeptTurn, Workspace
 
 
 def advance(digest: str, record: Record) -> str:
     """Digest of a row of records that grew by one; it starts at 64 zeros."""
     text = json.dumps([digest, record.prompt, record.target])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_text(text)
 
 
 def last_source(history: History, turn: int) -> SourceRow | None:
@@ -58,7 +58,7 @@ def stream(
     turn_size: int = 100,
     with_rephrases: bool = False,
     again: bool = False,
-) -> Iterator[Acknowledged]:
+) -> Iterator[KeptTurn]:
     """Edit turn by turn, yielding each once it is safe on disk.
 
     A file whose first rows are already written goes on behind them, and gives nothing if all are; `again` starts
@@ -77,7 +77,7 @@ def _stream(
     turn_size: int,
     with_rephrases: bool,
     again: bool,
-) -> Iterator[Acknowledged]:
+) -> Iterator[KeptTurn]:
     named = isinstance(source, str | os.PathLike)
     skip = 0
     if named and not again:
@@ -86,7 +86,7 @@ def _stream(
     chunk: list[Record] = []
     rows = 0
 
-    def flush() -> Acknowledged:
+    def flush() -> KeptTurn:
         place = SourceRow(name=Path(source).name, rows=rows, rows_sha256=digest) if named else None  # type: ignore[arg-type]
         done = workspace.edit_turn(chunk, with_rephrases=with_rephrases, source=place)
         chunk.clear()
@@ -108,7 +108,7 @@ def _stream(
         _heed(workspace, done)
 
 
-def _heed(workspace: Workspace, done: Acknowledged) -> None:
+def _heed(workspace: Workspace, done: KeptTurn) -> None:
     policy = workspace.store.config.health.policy
     if done.health.level != "red" or policy == "warn":
         return

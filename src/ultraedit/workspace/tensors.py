@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from ultraedit.editing.state import (
     calibration_tensors,
 )
 from ultraedit.errors import WorkspaceError
-from ultraedit.methods.base import Calibration, State, Turn
+from ultraedit.io.digest import sha256_text, tensor_digest
+from ultraedit.methods.base import Calibration, State, TurnResult
 from ultraedit.methods.paper import PaperState, published_tensors
 from ultraedit.methods.ultraedit import UltraEditState, moments_tensors
 from ultraedit.model.weights import EditedWeight
@@ -41,18 +41,12 @@ class LowRankUpdate:
 
 def digest(tensor: Tensor) -> str:
     """sha256 over dtype, shape and bytes (little-endian, row by row)."""
-    value = tensor.detach().cpu().contiguous()
-    found = hashlib.sha256(f"{value.dtype} {tuple(value.shape)} ".encode())
-    found.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+    return tensor_digest(tensor, f"{tensor.dtype} {tuple(tensor.shape)} ")
 
 
 def digest_all(tensors: Mapping[str, Tensor]) -> str:
     """sha256 over the sorted names and digests of several tensors."""
-    found = hashlib.sha256()
-    for name in sorted(tensors):
-        found.update(f"{name} {digest(tensors[name])}\n".encode())
-    return found.hexdigest()
+    return sha256_text("".join(f"{name} {digest(tensors[name])}\n" for name in sorted(tensors)))
 
 
 def originals_digest(weights: Sequence[EditedWeight]) -> str:
@@ -127,7 +121,7 @@ def load_shifts(path: Path) -> dict[str, Tensor]:
     return _under(_SHIFT, _load(path, "cpu"))
 
 
-def save_pairs(path: Path, turn: Turn, modules: Sequence[str]) -> None:
+def save_pairs(path: Path, turn: TurnResult, modules: Sequence[str]) -> None:
     """A turn's low-rank updates and the edit each row belongs to."""
     tensors = {"owner": turn.owner.to(torch.int64)}
     for module, update in zip(modules, turn.updates, strict=True):

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ultraedit.errors import UltraEditError, WorkspaceError
+from ultraedit.io.digest import sha256_file
 from ultraedit.workspace.config import MARKER, WorkspaceConfig, is_workspace, read_config
-from ultraedit.workspace.disk import read_sealed, sha256_file, unseal
 from ultraedit.workspace.journal import FileRow, Journal, extend
+from ultraedit.workspace.sealed import read_sealed, unseal
 from ultraedit.workspace.store import (
     CALIBRATION_FILE,
     HEAD_FILE,

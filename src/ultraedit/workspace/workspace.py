@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,13 +13,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit import arguments
 from ultraedit.data.record import Record
-from ultraedit.editing.arguments import check_records
+from ultraedit.editing.arguments import check_records, one_record
 from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
+from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.state import EditorState
 from ultraedit.errors import UltraEditError, WorkspaceError
-from ultraedit.methods.base import Turn
+from ultraedit.methods.base import TurnResult
 from ultraedit.model.load import load, resolve
+from ultraedit.settings import EditSettings
 from ultraedit.workspace import tensors
 from ultraedit.workspace.chat import ChatReading
 from ultraedit.workspace.config import method_in
@@ -32,17 +34,18 @@ Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
 @dataclass(frozen=True)
-class Acknowledged:
-    """A turn that is safe on disk."""
+class KeptTurn(WrittenTurn):
+    """A turn that is safe on disk; its number is that of the journal."""
 
-    turn: int
-    """Its number in the journal."""
-    written: WrittenTurn
     health: HealthRow
     rolled_back_to: int | None = None
     """The turn the workspace went back to, where the policy is rollback and the reading red."""
     chat: ChatReading | None = None
     """What it left of the model's own answers; None where the edits are not in chat form."""
+
+    @property
+    def in_force(self) -> bool:
+        return self.rolled_back_to is None
 
 
 class Workspace:
@@ -67,6 +70,8 @@ class Workspace:
         self._loaded = loaded
         self._editor: Editor | None = None
         self._monitor: Monitor | None = None
+        self.last_turn: KeptTurn | None = None
+        """The newest turn that was written since the workspace was opened."""
 
     @classmethod
     def open(
@@ -80,11 +85,23 @@ class Workspace:
         loaded: Loaded | None = None,
         command: str = "ultraedit",
     ) -> Workspace:
-        """Open a folder made by `create.create_workspace` at its last acknowledged state.
+        """Open a folder made by `create_workspace` at its last acknowledged state.
 
-        base: where the unedited model lies now, if it was moved.  loaded: the unedited model, already in memory.
-        command: what a second writer is told about this one.
-        Raises WorkspaceError where the folder is no workspace, is damaged, or is written by another process.
+        Args:
+            folder: The workspace.
+            write: Open for writing; one process may.
+            base: Where the unedited model lies now, if it was moved.
+            device: Where the model runs.
+            trust_remote_code: Run the code that a checkpoint carries.
+            loaded: The unedited model and its tokenizer, already in memory.
+            command: What a second writer is told about this one.
+
+        Returns:
+            The workspace; its model is loaded when it is first needed.
+
+        Raises:
+            WorkspaceError: The folder is no workspace, is damaged, or is written by another process.
+            ConfigError: An argument is of the wrong kind.
         """
         path = arguments.place(folder, "the workspace's folder")
         base = None if base is None else arguments.model_name(base, "the base model")
@@ -132,6 +149,11 @@ class Workspace:
             self._editor = editor
         return self._editor
 
+    @property
+    def live(self) -> Editor | None:
+        """`editor` if the model is in memory; asking loads nothing."""
+        return self._editor
+
     def _open_editor(self) -> Editor:
         config, folder = self.store.config, self.store.folder
         name = self._base or config.base_location(folder)
@@ -149,10 +171,12 @@ class Workspace:
         editor = Editor(
             model,
             tokenizer,
-            preset=method_in(config, folder),
-            modules=[m.name for m in config.modules],
-            form=config.form,
-            micro_batch=config.micro_batch,
+            EditSettings(
+                preset=method_in(config, folder),
+                modules=[m.name for m in config.modules],
+                form=config.form,
+                micro_batch=config.micro_batch,
+            ),
             base=name,
             calibration=tensors.load_calibration(path, self._device),
         )
@@ -188,7 +212,18 @@ class Workspace:
                 )
 
     def state(self, turn: int, editor: Editor | None = None) -> EditorState:
-        """The state after a turn, from its file; raises WorkspaceError where that is gone or damaged."""
+        """The state after a turn, from its file.
+
+        Args:
+            turn: The turn's number; 0 is the base.
+            editor: The editor whose state it is to be; None is the workspace's own.
+
+        Returns:
+            A snapshot that the editor can restore.
+
+        Raises:
+            WorkspaceError: The state is no longer kept, or its file is gone or damaged.
+        """
         turn = arguments.whole(turn, "turn", 0)
         editor = editor or self.editor
         if turn == 0:
@@ -217,7 +252,11 @@ class Workspace:
         return EditorState(file.shifts, statistics, file.edits, file.turns)
 
     def adopt(self, editor: Editor) -> None:
-        """Take an editor that stands at the head already (a workspace just made)."""
+        """Take an editor that stands at the head already, as that of a workspace just made.
+
+        Args:
+            editor: The live model.
+        """
         self._editor = editor
 
     def to_head(self) -> None:
@@ -237,19 +276,57 @@ class Workspace:
 
     # -- editing -----------------------------------------------------------------------------------
 
+    def edit(
+        self, prompt: str, target: str, *, rephrases: str | Sequence[str] = (), edit_id: str = ""
+    ) -> Receipt:
+        """Write one fact, as a turn of its own, and return once it is safe on disk.
+
+        Args:
+            prompt: What the model is asked.
+            target: The answer it is to have.
+            rephrases: Further wordings to write with it; one text is one.
+            edit_id: What the receipt calls it; by default "edit-" and its number in the journal.
+
+        Returns:
+            The receipt, with the answers before and after, as `Editor.edit` gives it.
+
+        Raises:
+            DataError: The prompt or the target cannot be used.
+            NumericalError: The turn was refused.
+            WorkspaceError: The workspace is open for reading only, or the disk refuses.
+        """
+        self.store.require_writer()
+        given = one_record(prompt, target, rephrases, edit_id, self.store.journal.edits + 1)
+        (record,) = self.editor.in_own_words([given], with_rephrases=True)
+        return self.editor.with_answers(
+            record, lambda: self.edit_turn([record], with_rephrases=True)
+        )
+
     def edit_turn(
         self,
         records: Sequence[Record],
         *,
         with_rephrases: bool = False,
         source: SourceRow | None = None,
-    ) -> Acknowledged:
+    ) -> KeptTurn:
         """Write one turn and return once it is safe on disk; whatever fails, model and folder stay as they were.
 
-        Raises DataError and NumericalError as `Editor.edit_turn`, WorkspaceError where the disk refuses.
+        Args:
+            records: The edits.
+            with_rephrases: Write each record's rephrases too; off, they are left for evaluation.
+            source: Place in the file that the records come from, for a stream that goes on behind it.
+
+        Returns:
+            The receipts, the model's health, and where the workspace went back to if its policy says so.
+
+        Raises:
+            ConfigError: There are no records.
+            DataError: A record cannot be used.
+            NumericalError: The turn was refused.
+            WorkspaceError: The workspace is open for reading only, or the disk refuses.
         """
         self.store.require_writer()
-        records = check_records(records)
+        records = self.editor.in_own_words(check_records(records), with_rephrases)
         editor, parent = self.editor, self.head
         if self._monitor is None:
             self._monitor = Monitor(editor, self.store.config.health, self.store.config.seed)
@@ -282,16 +359,21 @@ class Workspace:
             raise
         del before
         give_back_freed()  # health readings and snapshots too, not the turn's own scratch alone
-        return Acknowledged(number, written, health, back, chat)
+        receipts = tuple(replace(r, turn=number) for r in written.receipts)
+        self.last_turn = KeptTurn(receipts, written.result, health, back, chat)
+        return self.last_turn
 
     def write(self, records: Sequence[Record], with_rephrases: bool) -> WrittenTurn:
-        """Edit the live model only."""
-        written = self.editor.edit_turn(records, with_rephrases=with_rephrases)
-        for w in self.editor.weights:
-            # the published form adds to the live weight itself, which may differ from round(original + shift) by
-            # a rounding; a state on disk is its shift, so the model goes on from exactly that
-            w.write()
-        return written
+        """Edit the live model only; nothing is kept.
+
+        Args:
+            records: The edits.
+            with_rephrases: Write each record's rephrases too.
+
+        Returns:
+            The turn, numbered as the editor counts.
+        """
+        return self.editor.edit_turn(records, with_rephrases=with_rephrases)
 
     def describe(
         self,
@@ -307,7 +389,23 @@ class Workspace:
         health: HealthRow | None = None,
         keep: bool = True,
     ) -> NewTurn:
-        """The journal's rows of a turn the live model has just made; its files are put in place if `keep`."""
+        """The journal's rows of a turn that the live model has just made.
+
+        Args:
+            number: The turn's number.
+            parent: The turn it was written on top of.
+            records: The edits.
+            written: What came of them.
+            with_rephrases: Whether their rephrases were written too.
+            first_edit: Number of the first edit; None is the journal's next.
+            again_of: Numbers of the edits that these write again.
+            source: Place in the file that the records come from.
+            health: The model's health after the turn.
+            keep: Put the files of its state and updates in place.
+
+        Returns:
+            The row of the turn and those of its edits.
+        """
         first = self.store.journal.edits + 1 if first_edit is None else first_edit
         rows = [
             EditRow(
@@ -317,6 +415,7 @@ class Workspace:
                 prompt=receipt.prompt,
                 target=receipt.target,
                 rephrases=record.rephrases if with_rephrases else (),
+                sentences=record.sentences,
                 line=receipt.line,
                 probability_before=receipt.probability_before,
                 probability_after=receipt.probability_after,
@@ -326,7 +425,7 @@ class Workspace:
             )
             for i, (record, receipt) in enumerate(zip(records, written.receipts, strict=True))
         ]
-        state, pairs, shifts, statistics = self.put_state(number, written.turn, keep)
+        state, pairs, shifts, statistics = self.put_state(number, written.result, keep)
         turn = TurnRow(
             turn=number,
             parent=parent,
@@ -337,7 +436,7 @@ class Workspace:
             with_rephrases=with_rephrases,
             shifts=shifts,
             statistics=statistics,
-            moved=written.turn.moved,
+            moved=written.result.moved,
             state=state,
             pairs=pairs,
             seconds=written.receipts[0].seconds,
@@ -347,9 +446,18 @@ class Workspace:
         return turn, rows
 
     def put_state(
-        self, number: int, turn: Turn | None, keep: bool
+        self, number: int, turn: TurnResult | None, keep: bool
     ) -> tuple[FileRow | None, FileRow | None, dict[str, str], str]:
-        """Write the live state (and the turn's pairs) into the folder: their files and digests."""
+        """Write the live state, and a turn's updates, into the folder.
+
+        Args:
+            number: The turn's number.
+            turn: What the method did; None where the state was made without it.
+            keep: Write files; off, only the digests are made.
+
+        Returns:
+            The files of the state and of the updates, digests of the shifts, and the digest of the statistics.
+        """
         store, editor = self.store, self.editor
         state = editor.state()
         shifts, statistics = tensors.state_digests(state)
@@ -368,7 +476,14 @@ class Workspace:
         return health.level == "red" and self.store.config.health.policy == "rollback"
 
     def refused(self, error: OSError) -> WorkspaceError:
-        """The error to raise where the disk refused a write."""
+        """The error to raise where the disk refused a write.
+
+        Args:
+            error: What the disk said.
+
+        Returns:
+            One sentence: where the workspace stands, and what to do.
+        """
         return WorkspaceError(
             f"'{self.store.folder}' could not be written ({error.strerror or error}); it stands at turn {self.head}, "
             "as does the model: free some space or mend the disk, and go on."
@@ -384,7 +499,21 @@ class Workspace:
         compare: bool = False,
         max_new_tokens: int = 32,
     ) -> Answer:
-        """The greedy answer now, or as it was `at` a mark or turn; with `compare` the base's beside it."""
+        """Ask the model.
+
+        Args:
+            prompt: What it is asked.
+            at: A mark or turn; None is now.
+            compare: Ask the unedited model too.
+            max_new_tokens: Longest answer to generate.
+
+        Returns:
+            The greedy answer, and with `compare` the unedited model's.
+
+        Raises:
+            DataError: The prompt is empty, or longer than the model's context.
+            WorkspaceError: There is no such mark or turn, or its state is no longer kept.
+        """
         with self.at(at):
             return self.editor.ask(prompt, compare=compare, max_new_tokens=max_new_tokens)
 

@@ -20,6 +20,7 @@ from torch import Tensor
 import tiny
 from ultraedit import Editor, Record
 from ultraedit.editing.warm_up import warm_up
+from ultraedit.settings import EditSettings
 
 FOLDER = Path(__file__).parent
 
@@ -56,7 +57,11 @@ def run(name: str) -> dict[str, Tensor]:
     config, settings = CASES[name]
     model = tiny.llama(**config)
     names = [f"model.layers.{i}.mlp.down_proj" for i in (1, 2)]
-    editor = Editor(model, tiny.tokenizer(), text=tiny.TEXT, form="raw", modules=names, **settings)
+    editor = Editor(
+        model,
+        tiny.tokenizer(),
+        EditSettings(text=tiny.TEXT, form="raw", modules=names, **settings),
+    )
     if name == "stableedit":
         warm_up(editor, [Record(p.title(), t.title()) for p, t in tiny.FACTS])
     probabilities: list[float] = []

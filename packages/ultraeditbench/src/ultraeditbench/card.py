@@ -9,9 +9,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from ultraedit.io.atomic import new_file
 from ultraeditbench.compose import SPLITS
 from ultraeditbench.config import BuildConfig
-from ultraeditbench.output import replacing
+from ultraeditbench.output import unfinished
 from ultraeditbench.relations import templates
 from ultraeditbench.tally import Tally
 
@@ -137,6 +138,6 @@ have more in the world.
 def write_card(config: BuildConfig, counts: dict[str, int], tally: Tally) -> Path:
     """Writes `README.md` in the output folder; its presence says that the set is complete."""
     path = config.out / "README.md"
-    with replacing(path) as file:
-        file.write(render(config, counts, tally).encode())
+    with new_file(path, unfinished(path)) as made:
+        made.write_text(render(config, counts, tally), encoding="utf-8")
     return path

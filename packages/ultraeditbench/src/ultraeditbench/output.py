@@ -7,11 +7,11 @@ Knows nothing of how records are made.  The schema is documented in docs/ultraed
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
+
+from ultraedit.io.atomic import new_file, put_in_place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,19 +21,9 @@ PUBLISHED = ("prompt", "rephrase_prompt", "ans", "loc", "loc_ans", "subject")
 """Fields of the published data set, in its order."""
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the name `path` only once it is complete and on disk."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def unfinished(path: Path) -> Path:
+    """Where `path` is written until it is complete; a build that is started again finds and replaces it."""
+    return path.with_name(path.name + ".tmp")
 
 
 def schema() -> pa.Schema:
@@ -69,7 +59,7 @@ class ShardWriter:
         self.path = path
         self._held: list[dict[str, Any]] = []
         self._schema = schema()
-        self._file = path.with_name(path.name + ".tmp").open("wb")
+        self._file = unfinished(path).open("wb")
         self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def add(self, record: dict[str, Any]) -> None:
@@ -89,10 +79,8 @@ class ShardWriter:
         """Completes the file under its final name."""
         self._flush()
         self._writer.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
-        Path(self._file.name).replace(self.path)
+        put_in_place(Path(self._file.name), self.path)
 
     def discard(self) -> None:
         """Closes and removes the incomplete file."""
@@ -113,7 +101,7 @@ def read_shards(folder: Path, split: str, columns: list[str]) -> Iterator[dict[s
 def write_published(folder: Path, out: Path, split: str, tick: Callable[[int], None]) -> None:
     """`out` becomes a JSON list of one split's records with the fields of the published data
     set."""
-    with replacing(out) as file:
+    with new_file(out, unfinished(out)) as made, made.open("wb") as file:
         file.write(b"[")
         for number, record in enumerate(read_shards(folder, split, list(PUBLISHED))):
             file.write(b",\n" if number else b"\n")

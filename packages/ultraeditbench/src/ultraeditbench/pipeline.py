@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ultraedit.errors import DataError
-from ultraedit.writable import refuse_unwritable
+from ultraedit.io.target import refuse_unwritable
 from ultraeditbench import choose, gates, ingest
 from ultraeditbench.card import write_card
 from ultraeditbench.config import BuildConfig

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraedit.errors import DataError
+from ultraedit.io.atomic import new_file
 from ultraeditbench.chunk import Chunk, ChunkDone, write_chunk
 from ultraeditbench.compose import Composer, PlanRow
 from ultraeditbench.config import BuildConfig
 from ultraeditbench.database import WorkDatabase
-from ultraeditbench.output import replacing
+from ultraeditbench.output import unfinished
 from ultraeditbench.relations import Relation, resolve
 from ultraeditbench.rewrite import Rewriter
 from ultraeditbench.tally import Tally
@@ -85,8 +86,8 @@ class _State:
             "missing": sorted(self.missing),
             "tally": self.tally.to_json(),
         }
-        with replacing(self.path) as file:
-            file.write(json.dumps(body, ensure_ascii=False).encode())
+        with new_file(self.path, unfinished(self.path)) as made:
+            made.write_text(json.dumps(body, ensure_ascii=False), encoding="utf-8")
 
     def chunk(self, db: WorkDatabase, limit: int, number: int, variant: int, first: int) -> Chunk:
         """The chunk with all that composing it needs to know of those before."""

@@ -27,6 +27,7 @@ def _records(row: Row) -> Iterator[Record]:
         personas=row.texts("personas"),
         portability=row.probes("portability", answer="answer"),
         old=row.maybe("old"),
+        sentences=row.texts("sentences"),
         line=row.line,
     )
 
@@ -50,6 +51,8 @@ def plain_row(record: Record) -> dict[str, Any]:
         row["portability"] = [_probe(probe) for probe in record.portability]
     if record.old is not None:
         row["old"] = record.old
+    if record.sentences:
+        row["sentences"] = list(record.sentences)
     return row
 
 
@@ -79,6 +82,7 @@ PLAIN = DataForm(
         ("personas", "personas"),
         ("portability", "portability"),
         ("old", "old"),
+        ("sentences", "sentences"),
     ),
     records=_records,
 )

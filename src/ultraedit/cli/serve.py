@@ -1,0 +1,116 @@
+"""`ultraedit serve WORKSPACE`: answer over HTTP, and be edited meanwhile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ultraedit.cli.common import ConfigOption
+from ultraedit.cli.options import with_options
+from ultraedit.cli.screen import note
+from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, opened
+from ultraedit.settings import Loading
+
+
+@with_options(without=("dtype",), loading=Loading())
+def serve(
+    workspace: WorkspaceArgument,
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Its port; 0 takes a free one.")
+    ] = 8000,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="What the model is called.  [default: the folder's name]"
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys",
+            metavar="FILE",
+            help="Lines of NAME read|admin KEY.  [default: ULTRAEDIT_API_KEY and ULTRAEDIT_ADMIN_KEY, else new keys]",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host", metavar="NAME", help="Another name of this server; may be repeated."
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-origin",
+            metavar="URL",
+            help="A web page's origin that may call this server; may be repeated.",
+        ),
+    ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", min=1, max=1024, help="Answers generated at once.")
+    ] = 16,
+    waiting: Annotated[
+        int, typer.Option("--waiting", min=1, help="Requests that may wait for a place.")
+    ] = 64,
+    changes: Annotated[
+        int, typer.Option("--changes", min=1, help="Changes that may wait for the one running.")
+    ] = 16,
+    versions: Annotated[
+        int,
+        typer.Option(
+            "--versions", min=1, help="Versions of the weights that are read at once, at most."
+        ),
+    ] = 8,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Longest answer of one request.")
+    ] = 4096,
+    max_edits: Annotated[
+        int, typer.Option("--max-edits", min=1, help="Most facts of one turn.")
+    ] = 1000,
+    base: BaseOption = None,
+    *,
+    loading: Loading,
+    config: ConfigOption = None,
+) -> None:
+    """Serve a workspace over HTTP: OpenAI's endpoints, edits while it answers, a page at /.
+
+    Every answer belongs to one version of the weights.  The server holds the workspace's lock for as long as it runs;
+    other verbs then take --server URL.
+    """
+    from ultraedit.extras import require
+
+    require("`ultraedit serve`", "serve")
+    from ultraedit.serving.address import check_name, check_origin, is_loopback, url_of
+    from ultraedit.serving.keys import Keys
+
+    called = check_name(workspace.resolve().name if name is None else name)
+    origins = [check_origin(origin) for origin in allow_origin or []]
+    found = Keys.find(keys, os.environ, public=not is_loopback(host))
+
+    from ultraedit.serving.app import build
+    from ultraedit.serving.run import listen
+    from ultraedit.serving.run import serve as run
+    from ultraedit.serving.service import Limits, Service
+
+    with opened(workspace, base, loading) as live:
+        limits = Limits(rows, waiting, changes, versions, max_tokens, max_edits)
+        service = Service(live, called, limits)
+        app = build(service, found, hosts=[host, *(allow_host or [])], origins=origins)
+        with listen(host, port) as bound:
+            url = url_of(host, bound.getsockname()[1])
+            live.store.announce(url)
+
+            def up() -> None:
+                note(f"{called} is served at {url}; the model is being loaded")
+                for level, key in found.printed.items():
+                    note(f"{level} key (told this once): {key}")
+                if "admin" in found.printed:
+                    note(f"open {url}/#key={found.printed['admin']}")
+                elif not found.can_write:
+                    note("there is no admin key: this server answers and cannot be edited")
+
+            run(app, service, bound, up)

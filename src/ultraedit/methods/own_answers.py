@@ -1,0 +1,82 @@
+"""The unedited model's own answers to everyday requests: what an edit should leave as it is.
+
+A covariance of ordinary text misses where the harm is: an edited model is asked in chats, and answers in its own way.
+So the keys that the metric preserves are taken where the model answers (Moir, arXiv 2607.20433, takes its covariance
+from the model's own samples too).  The requests are this package's own, and nothing is scored on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ultraedit.data.requests import bundled_requests
+from ultraedit.errors import DataError
+from ultraedit.methods.base import Ids, LiveModel
+from ultraedit.model.context import context_length
+from ultraedit.model.generate import greedy_ids, stop_token_ids
+from ultraedit.model.stack import Stack
+from ultraedit.model.text import PromptEncoder
+from ultraedit.model.trace import trace
+from ultraedit.model.weights import EditedWeight, originals
+
+TOKENS = 32
+"""Length to which an answer is generated."""
+
+FIRST_WEIGHT = 8.0
+"""What the first token of an answer counts in tokens: an answer that begins otherwise goes on otherwise."""
+
+BATCH = 50
+
+REQUEST_TOKENS = 40
+"""Of a usual request in a chat template, for a plan."""
+
+
+def request_ids(encoder: PromptEncoder) -> list[list[int]]:
+    """Token ids of the bundled requests for editors, in the form that this model is asked in."""
+    found: list[list[int]] = []
+    for request in bundled_requests("anchor"):
+        try:
+            found.append(encoder.prompt(request.question))
+        except DataError:  # a template that refuses this text: there are others
+            continue
+    return found
+
+
+def own_answers(live: LiveModel, requests: Sequence[list[int]]) -> list[Ids]:
+    """(request, answer) token ids, the end of the answer with it; of the unedited weights."""
+    context = context_length(live.model, live.tokenizer)
+    room = [r for r in requests if len(r) + 2 <= context]
+    stop = stop_token_ids(live.model, live.tokenizer)
+    with originals(live.weights):
+        answers = greedy_ids(live.model, room, min(TOKENS, context - 2), stop, BATCH)
+    end = [min(stop)] if stop else []
+    pairs: list[Ids] = []
+    for request, answer in zip(room, answers, strict=True):
+        whole = [*answer, *(end if len(answer) < TOKENS else [])][: context - len(request)]
+        if whole:
+            pairs.append((request, whole))
+    return pairs
+
+
+def blank_answers(weight: float) -> list[Ids]:
+    """As many requests and answers as are measured for this weight, of usual lengths and no content."""
+    if not weight:
+        return []
+    return [([0] * REQUEST_TOKENS, [0] * TOKENS) for _ in bundled_requests("anchor")]
+
+
+@torch.no_grad()
+def answer_keys(
+    stack: Stack, weights: Sequence[EditedWeight], pairs: Sequence[Ids]
+) -> Iterator[tuple[tuple[Float[Tensor, "n _"], ...], Float[Tensor, " n"]]]:
+    """Per micro-batch: the keys of each map at every answer token, and what each token counts."""
+    for batch in stack.batches(pairs, BATCH):
+        traced = trace(stack, weights, batch, stack.trunk(batch), None)
+        owner = batch.answers[0]
+        first = torch.ones_like(owner, dtype=torch.bool)
+        first[1:] = owner[1:] != owner[:-1]
+        yield traced.keys, 1.0 + (FIRST_WEIGHT - 1.0) * first.float()

@@ -1,0 +1,117 @@
+"""What all modules have in common that hold one plain matrix called `weight`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from torch.utils.hooks import RemovableHandle
+
+from ultraedit.core.solve import Update
+from ultraedit.errors import ModelError
+from ultraedit.model.maps.base import See, add_rounded, exact
+from ultraedit.model.overlay import live_parameter
+
+
+class WeightMap(ABC):
+    """An `EditableMap` over a module's `weight`."""
+
+    holds: ClassVar[type[nn.Module]]
+    """The class of module it is for."""
+    transposed: ClassVar[bool]
+
+    @staticmethod
+    @abstractmethod
+    def shape_of(module: nn.Module) -> tuple[int, int]:
+        """(d_in, d_out) of a module that holds a matrix."""
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        """Raises ModelError for a weight that cannot be written in place, or whose writing would not last."""
+        require_plain(name, module)
+        self.name = name
+        self.module = module
+        self.shape = self.shape_of(module)
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        return self.module.weight  # type: ignore[return-value]
+
+    @property
+    def live(self) -> nn.Parameter:
+        found = live_parameter(self.module, "weight")
+        if found is None:
+            raise computed(self.name, self.module)
+        return found
+
+    @property
+    def device(self) -> torch.device:
+        return self.parameter.device
+
+    def read(self) -> Float[Tensor, "d_in d_out"]:
+        weight = self.parameter.detach()
+        return exact(weight if self.transposed else weight.T)
+
+    def rows_of(self, update: Update, rows: slice) -> Float[Tensor, "_ c"]:
+        if self.transposed:
+            return update.left[:, rows].T @ update.right
+        return update.right[:, rows].T @ update.left
+
+    @torch.no_grad()
+    def write(
+        self, rows: slice, original: Float[Tensor, "_ c"], shift: Float[Tensor, "_ c"]
+    ) -> None:
+        add_rounded(original, shift, out=self.live.data[rows])
+
+    @torch.no_grad()
+    def add(self, rows: slice, delta: Float[Tensor, "_ c"]) -> None:
+        live = self.live.data
+        live[rows] += delta.to(live.dtype)
+
+    def tap(self, see: See) -> RemovableHandle:
+        def hook(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
+            return see(args[0], out)
+
+        return self.module.register_forward_hook(hook)
+
+
+def computed(name: str, module: nn.Module) -> ModelError:
+    """The refusal of a module that has no weight of its own."""
+    return ModelError(
+        f"'{name}' makes its weight anew at every call ({type(module).__name__}, by a parametrization or pruning), "
+        "so an edit would not last; remove that first."
+    )
+
+
+def require_plain(name: str, module: nn.Module) -> None:
+    """Raise ModelError for a weight that cannot be written in place, or whose writing would not last."""
+    weight = module.weight
+    if not isinstance(weight, Tensor):  # packed by torch's own quantisation
+        raise ModelError(
+            f"'{name}' is quantised and cannot be edited; leave it out of quantisation."
+        )
+    if weight.is_meta:
+        raise ModelError(
+            f"'{name}' is not in memory (its weight is on the meta device, where accelerate leaves what it offloads); "
+            "load the model whole on one device, or name edited modules that are not offloaded."
+        )
+    if not weight.is_floating_point() or weight.dtype.itemsize < 2:
+        raise ModelError(
+            f"'{name}' holds {weight.dtype} weights, which cannot be edited; "
+            "leave the edited projections out of quantisation."
+        )
+    if weight is not module._parameters.get("weight"):
+        raise computed(name, module)
+    if is_traceable_wrapper_subclass(weight):
+        raise ModelError(
+            f"'{name}' holds its weight as {type(weight).__name__} (quantised or spread over devices), which cannot be "
+            "edited; leave the edited projections out of that."
+        )
+    if weight.is_inference():
+        raise ModelError(
+            f"'{name}' was made inside torch.inference_mode, where nothing can be differentiated; load the model "
+            "outside of it."
+        )
