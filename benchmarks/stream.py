@@ -51,7 +51,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     from ultraedit import create_workspace
-    from ultraedit.methods.closed_form import TurnEngine
+    from ultraedit.methods.ultraedit import UltraEditState
     from ultraedit.workspace.health import Monitor
     from ultraedit.workspace.stream import stream
     from ultraedit.workspace.workspace import Workspace
@@ -59,8 +59,8 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     spent: dict[str, float] = defaultdict(float)
     # parts do not nest: a turn's engine, the monitor and the writing of files come one after another
     for owner, name, part in (
-        (TurnEngine, "_observe", "statistics"),
-        (TurnEngine, "_remember", "statistics"),
+        (UltraEditState, "observe", "statistics"),
+        (UltraEditState, "remember", "statistics"),
         (Monitor, "read", "health"),
         (Workspace, "describe", "journal"),
     ):
