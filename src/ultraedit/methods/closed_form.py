@@ -347,12 +347,11 @@ class _LiveTurn:
         """
         for index, t in enumerate(self._traces):
             row, rows = self.cache.whole[index].answers[0], self.cache.rows[index]
-            least = t.log_probs.new_zeros(len(self.cache.whole[index].lengths))
+            zeros = t.log_probs.new_zeros(len(self.cache.whole[index].lengths))
             if self.method.asked_lead and t.short is not None:
-                learned = least.index_add(0, row, t.short.float()) == 0
+                learned = zeros.index_add(0, row, t.short.float()) == 0
             else:
-                least.scatter_reduce_(0, row, t.log_probs, "amin")
-                learned = least >= math.log(LEARNED)
+                learned = zeros.scatter_reduce(0, row, t.log_probs, "amin") >= math.log(LEARNED)
             done = learned if rows is None else learned[rows]
             if done.any():
                 self.cache.leave_out(index, done)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from transformers import PreTrainedModel
 
 from ultraedit.data.requests import bundled_requests
 from ultraedit.errors import DataError
@@ -46,16 +46,29 @@ def request_ids(encoder: PromptEncoder) -> list[list[int]]:
     return found
 
 
+def unedited_answers(
+    model: PreTrainedModel,
+    weights: Sequence[EditedWeight],
+    requests: Sequence[list[int]],
+    tokens: int,
+    stop: frozenset[int],
+) -> list[Ids]:
+    """(request, greedy answer of at most `tokens`) of the unedited weights, without what ends an answer."""
+    with originals(weights):
+        answers = greedy_ids(model, requests, tokens, stop, BATCH)
+    return list(zip(requests, answers, strict=True))
+
+
 def own_answers(live: LiveModel, requests: Sequence[list[int]]) -> list[Ids]:
     """(request, answer) token ids, the end of the answer with it; of the unedited weights."""
     context = context_length(live.model, live.tokenizer)
-    room = [r for r in requests if len(r) + 2 <= context]
     stop = stop_token_ids(live.model, live.tokenizer)
-    with originals(live.weights):
-        answers = greedy_ids(live.model, room, min(TOKENS, context - 2), stop, BATCH)
+    room = [r for r in requests if len(r) + 2 <= context]
     end = [min(stop)] if stop else []
     pairs: list[Ids] = []
-    for request, answer in zip(room, answers, strict=True):
+    for request, answer in unedited_answers(
+        live.model, live.weights, room, min(TOKENS, context - 2), stop
+    ):
         whole = [*answer, *(end if len(answer) < TOKENS else [])][: context - len(request)]
         if whole:
             pairs.append((request, whole))

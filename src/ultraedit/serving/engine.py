@@ -48,7 +48,7 @@ class Engine:
     ) -> None:
         """
         Args:
-            model: The live model; `versions` swaps its edited weights.
+            model: The live model; `versions` shows it in the weights of one.
             tokenizer: Used on the model thread alone.
             versions: Where versions are pinned.
             rows: Choices generated at once.

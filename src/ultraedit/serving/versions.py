@@ -6,12 +6,12 @@ edited matrices differ between versions, so that each costs one copy of those.  
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ultraedit.errors import WorkspaceError
+from ultraedit.io.digest import sha256_text
 from ultraedit.model.overlay import Version as Weights
 from ultraedit.serving.refusals import Refusal
 from ultraedit.workspace.store import Store
@@ -24,7 +24,7 @@ def version_name(store: Store, turn: int) -> str:
         return f"t0-{store.config.base.edited_sha256[:12]}"
     digests = store.journal.turns[turn].shifts
     text = "".join(f"{name} {digests[name]}\n" for name in sorted(digests))
-    return f"t{turn}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"t{turn}-{sha256_text(text)[:12]}"
 
 
 class ModelLost(Exception):  # noqa: N818 - not for a user

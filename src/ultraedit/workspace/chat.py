@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ultraedit.data.requests import bundled_requests, spread
 from ultraedit.editing.editor import Editor
-from ultraedit.model.generate import greedy_ids, stop_token_ids
+from ultraedit.methods.own_answers import unedited_answers
+from ultraedit.model.generate import stop_token_ids
 from ultraedit.model.steady import steady
 from ultraedit.model.weights import originals
 
@@ -97,9 +98,8 @@ def own_answers(editor: Editor) -> OwnAnswers | None:
         if len(ids) + ANSWER_TOKENS <= editor.context:
             prompts.append(ids)
     ends = stop_token_ids(editor.model, editor.tokenizer)
-    with originals(editor.weights):
-        said = greedy_ids(editor.model, prompts, ANSWER_TOKENS, ends)
-    pairs = [(prompt, answer) for prompt, answer in zip(prompts, said, strict=True) if answer]
+    said = unedited_answers(editor.model, editor.weights, prompts, ANSWER_TOKENS, ends)
+    pairs = [(prompt, answer) for prompt, answer in said if answer]
     return OwnAnswers(editor, pairs) if pairs else None
 
 
