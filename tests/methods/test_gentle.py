@@ -239,6 +239,41 @@ def test_an_edit_is_written_as_a_sentence_and_told_so() -> None:
     assert bare.sentence is None
 
 
+def test_where_answers_are_bare_the_target_alone_is_written(tmp_path: Path) -> None:
+    """A file may carry sentences for rephrases that are not written: the journal must be readable all the same."""
+    base = tmp_path / "base"
+    tiny.llama().save_pretrained(base)
+    tiny.tokenizer(chat=True).save_pretrained(base)
+    said = f"It is {FACTS[0].target}."
+    given = replace(FACTS[0], rephrases=("Say who.",), sentences=(said, said))
+    settings = EditSettings(form="chat", text=tiny.TEXT)
+    with create_workspace(tmp_path / "ws", base, settings) as workspace:
+        done = workspace.edit_turn([given, FACTS[1]])
+        assert done.receipts[0].sentence is None
+        (first, second) = workspace.store.journal.rows(1)
+        assert first.record().sentences == ()
+        changes.replay(workspace, workspace.history.find_current(f"#{second.edit}"))
+        alone = {w.name: w.shift.clone() for w in workspace.editor.weights}
+    fresh = Editor(tiny.llama(), tiny.tokenizer(chat=True), settings)
+    fresh.edit_turn([FACTS[0]])
+    for w in fresh.weights:
+        assert w.shift.equal(alone[w.name])
+
+
+def test_sentences_are_made_once_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = editor("chat")
+    made: list[int] = []
+    fill = OwnWords.fill
+
+    def counted(self: OwnWords, records: list[Record], with_rephrases: bool) -> list[Record]:
+        made.append(len(records))
+        return fill(self, records, with_rephrases)
+
+    monkeypatch.setattr(OwnWords, "fill", counted)
+    live.edit_turn(live.in_own_words(FACTS[:2]))
+    assert made == [2]
+
+
 def test_settings_survive_a_file() -> None:
     kept = settings_of(method("gentle", voice="own"))
     assert from_settings(json.loads(json.dumps(kept))) == method("gentle", voice="own")

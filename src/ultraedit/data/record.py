@@ -66,7 +66,7 @@ class Record:
     """
     sentences: tuple[str, ...] = ()
     """The answer as a sentence that holds the target, in the model's own words: one for the prompt, then one for each
-    rephrase.  What is missing is made by the model, or is the bare target (`voice`)."""
+    rephrase.  What is missing is made by the model; none is written where answers are bare (`voice`)."""
     line: int | None = None
     """1-based line (or row) number in the file it came from."""
 

@@ -221,9 +221,8 @@ class Editor:
             NumericalError: The turn was refused; the model is untouched.
         """
         record = one_record(prompt, target, rephrases, edit_id, self.edits + 1)
-        (record,) = self.in_own_words([record], with_rephrases=True)
-        encoded = self._encode([record], with_rephrases=True)
-        return self.with_answers(record, lambda: self._write([record], encoded))
+        records, encoded = self._ready([record], with_rephrases=True)
+        return self.with_answers(records[0], lambda: self._write(records, encoded))
 
     def with_answers(self, record: Record, write: Callable[[], WrittenTurn]) -> Receipt:
         """Write one record, asking the model before and after.
@@ -264,9 +263,7 @@ class Editor:
             DataError: A record cannot be used.
             NumericalError: The turn was refused; the model is untouched.
         """
-        records = check_records(records)
-        records = self.in_own_words(records, with_rephrases)
-        return self._write(records, self._encode(records, with_rephrases))
+        return self._write(*self._ready(check_records(records), with_rephrases))
 
     def take_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> None:
         """`edit_turn` without receipts, for many turns in a row: a method that trains waits for `settle`.
@@ -280,9 +277,7 @@ class Editor:
             DataError: A record cannot be used.
             NumericalError: The turn was refused; the model is untouched.
         """
-        records = check_records(records)
-        records = self.in_own_words(records, with_rephrases)
-        self._write(records, self._encode(records, with_rephrases), put_off=True)
+        self._write(*self._ready(check_records(records), with_rephrases), put_off=True)
 
     def settle(self) -> None:
         """Write what `take_turn` put off.  Call it before the model is asked.
@@ -561,6 +556,13 @@ class Editor:
     def _encode(self, records: Sequence[Record], with_rephrases: bool) -> list[Wordings]:
         return [encode_record(r, self.encoder, self.context, with_rephrases) for r in records]
 
+    def _ready(
+        self, records: Sequence[Record], with_rephrases: bool
+    ) -> tuple[Sequence[Record], list[Wordings]]:
+        """The records as they are written, and their token ids."""
+        records = self.in_own_words(records, with_rephrases)
+        return records, self._encode(records, with_rephrases)
+
     def in_own_words(
         self, records: Sequence[Record], with_rephrases: bool = False
     ) -> Sequence[Record]:
@@ -571,12 +573,14 @@ class Editor:
             with_rephrases: Whether each rephrase gets a sentence too.
 
         Returns:
-            The records as they are where answers are bare.
+            Records with one sentence for each wording that is written; without any where answers are bare.
 
         Raises:
             DataError: A record cannot be used.
         """
         if self.voice == "bare":
+            return [replace(r, sentences=()) if r.sentences else r for r in records]
+        if all(len(r.sentences) == 1 + with_rephrases * len(r.rephrases) for r in records):
             return records
         self._encode(records, with_rephrases)  # what cannot be used is said before any work
         with self.disable_edits(), self._held():

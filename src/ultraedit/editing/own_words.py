@@ -24,9 +24,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ultraedit.data.record import Record
 from ultraedit.errors import DataError
 from ultraedit.model.context import context_length
-from ultraedit.model.find import decoder_of
 from ultraedit.model.generate import greedy_ids, stop_token_ids
 from ultraedit.model.replace import head_logits
+from ultraedit.model.runner.rows import pad_right, run_decoder
 from ultraedit.model.steady import steady
 from ultraedit.model.text import PromptEncoder
 
@@ -154,7 +154,10 @@ class OwnWords:
             ]
             if not chosen:
                 continue
-            hidden = self._hidden([encoded[i] + answers[i] for i in chosen])
+            with steady(self.model):
+                hidden = run_decoder(
+                    self.model, *pad_right([encoded[i] + answers[i] for i in chosen])
+                )
             for row, i in enumerate(chosen):
                 start = len(encoded[i]) - 1
                 places = self._first_sentence_length(answers[i])
@@ -165,17 +168,6 @@ class OwnWords:
                     likely[0] = 0.0
                 result[i] = likely
         return result
-
-    def _hidden(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Last hidden states, padded on the right: causal attention does not see what comes behind."""
-        width = max(len(r) for r in rows)
-        device: torch.device = self.model.get_input_embeddings().weight.device  # type: ignore[assignment]
-        ids = torch.zeros(len(rows), width, dtype=torch.long)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-        with steady(self.model):
-            decoder = decoder_of(self.model)
-            return decoder(input_ids=ids.to(device), use_cache=False).last_hidden_state
 
     def _first_sentence_length(self, answer: Sequence[int]) -> int:
         """Tokens of the answer before the end of its first sentence, which may be the target's place too."""
