@@ -21,6 +21,7 @@ from ultraedit.cli.init import init
 from ultraedit.cli.log import log
 from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
+from ultraedit.cli.push import push
 from ultraedit.cli.rollback import rollback
 from ultraedit.cli.screen import refuse, show_warning, write_anything
 from ultraedit.cli.serve import serve
@@ -52,6 +53,7 @@ for verb in (
     init,
     log,
     mark,
+    push,
     rollback,
     serve,
     show,
