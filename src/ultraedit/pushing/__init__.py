@@ -11,15 +11,15 @@ from ultraedit.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ultraedit.pushing.find import How
-    from ultraedit.pushing.push import Outlook, Pushed, Wanted, look, push
+    from ultraedit.pushing.run import Outlook, Pushed, Wanted, look, push
 
 _HOME = {
     "How": "find",
-    "Outlook": "push",
-    "Pushed": "push",
-    "Wanted": "push",
-    "look": "push",
-    "push": "push",
+    "Outlook": "run",
+    "Pushed": "run",
+    "Wanted": "run",
+    "look": "run",
+    "push": "run",
 }
 
 __all__ = ["How", "Outlook", "Pushed", "Wanted", "look", "push"]

@@ -381,6 +381,11 @@ def _adapter(step: _Step, made: Path, tell: Tell) -> AdapterReport:
         f"at rank {report.rank} the adapter keeps {least:.0%} to {most:.0%} of the edits' energy and {e.both} of the "
         f"{e.live} edits that the workspace's model answers right"
     )
+    if not e.live:
+        raise ServerError(
+            f"the workspace's model answers none of its {e.scored} edits right, so an adapter could keep none; undo "
+            "them, or push with --how weights"
+        )
     if not report.enough:
         more = (
             f"start the server with --max-lora-rank {needed}"
