@@ -54,6 +54,9 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, and few chat requests to ask about other things."""
     requests = tiny.few_requests(tmp_path)
     monkeypatch.setattr("ultraedit.data.bundled.requests_path", lambda: requests)
+    # one token a byte, and no answer is longer than its target in what it tells
+    monkeypatch.setattr("ultraedit.pushing.questions.TOKENS", 6)
+    monkeypatch.setattr("ultraedit.export.measure.TOKENS", 6)
     shutil.copytree(made / "ws", tmp_path / "ws")
     shutil.copytree(made / "base", tmp_path / "base")
     return tmp_path
