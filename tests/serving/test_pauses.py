@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ultraedit.serving.service import Service, _Pauses
+from ultraedit.serving.service import _Pauses
 from ultraedit.workspace import tensors
 from ultraedit.workspace.workspace import Workspace
 
@@ -45,19 +45,19 @@ def test_streams_are_answered_while_a_state_is_put_on_disk(
 ) -> None:
     """The disk waits for a step of the engine: were it the model thread's own work, the step would never come."""
     stepped = threading.Event()
-    real, step = tensors.save_state, Service._pause
+    real = tensors.save_state
 
     def slow(path: Path, state: Any) -> None:
         stepped.clear()
         assert stepped.wait(20), "nobody was answered while the disk was busy"
         real(path, state)
 
-    def noticed(service: Service) -> None:
-        step(service)
+    def noticed() -> None:
+        served.service._pause()
         stepped.set()
 
     monkeypatch.setattr(tensors, "save_state", slow)
-    monkeypatch.setattr(Service, "_pause", noticed)
+    served.workspace.editor.listener = _Pauses(noticed)
     assert served.edit(FACTS[0]).status_code == 200
 
 

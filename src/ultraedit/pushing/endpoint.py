@@ -93,13 +93,13 @@ class Endpoint:
 
     def get(self, path: str) -> Reply:
         """Raises ServerError where nothing answers."""
-        return self._send("GET", path, None, self._key, PATIENCE)
+        return self._send("GET", path, None, PATIENCE)
 
     def post(
         self, path: str, body: Mapping[str, Any] | list[Any], *, patience: float = PATIENCE
     ) -> Reply:
         """A question.  Raises ServerError where nothing answers."""
-        return self._send("POST", path, body, self._key, patience)
+        return self._send("POST", path, body, patience)
 
     def change(
         self,
@@ -109,11 +109,12 @@ class Endpoint:
         patience: float = PATIENCE,
     ) -> Reply:
         """A request that changes the server.  Raises ServerError where nothing answers."""
-        return self._send("POST", path, body, self._admin_key, patience)
+        return self._send("POST", path, body, patience, changes=True)
 
     def _send(
-        self, method: str, path: str, body: object, key: str | None, patience: float
+        self, method: str, path: str, body: object, patience: float, *, changes: bool = False
     ) -> Reply:
+        key = self._admin_key if changes else self._key
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         headers = {"Accept": "application/json"}
         if key is not None:
@@ -134,7 +135,7 @@ class Endpoint:
         finally:
             connection.close()
         if reply.status in (401, 403):
-            which = "--key-env" if key == self._key else "--admin-key-env"
+            which = "--admin-key-env" if changes and self._key is not None else "--key-env"
             raise ServerError(
                 f"the server at {self.url} wants another key for {path} ({reply.words}); name the environment variable "
                 f"that holds it with {which}."

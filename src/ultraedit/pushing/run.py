@@ -423,10 +423,11 @@ def _let_go(step: _Step, rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[st
     way, url = step.way, step.endpoint.url
     newest: dict[str, Row] = {}
     for row in rows:  # a version that is pushed again counts as new
-        newest.pop(row.folder, None)
-        newest[row.folder] = row
+        if row.url == url:
+            newest.pop(row.folder, None)
+            newest[row.folder] = row
+    old = list(newest.values())[: -step.wanted.keep]
     elsewhere = {row.folder for row in rows if row.url != url}
-    old = [row for row in list(newest.values())[: -step.wanted.keep] if row.folder not in elsewhere]
     unloaded = []
     if way.names_versions:
         loaded = way.loaded()
@@ -439,6 +440,9 @@ def _let_go(step: _Step, rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[st
     removed = [
         row.folder
         for row in old
-        if row.name not in used and row.place not in used and folders.remove(Path(row.folder))
+        if row.folder not in elsewhere
+        and row.name not in used
+        and row.place not in used
+        and folders.remove(Path(row.folder))
     ]
     return tuple(unloaded), tuple(removed)
