@@ -82,10 +82,8 @@ def ultraedit(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; always leaves through SystemExit.
-
-    0: done.  1: the verb's own answer is no.  2: input that cannot be used, told in one sentence.  130: interrupted.
-    """
+    """Run the command line, and leave through SystemExit: 0 is done, 1 that the verb's own answer is no, 130 an
+    interrupt, and 2 input that cannot be used, told in one sentence."""
     bound_kernel_caches()
     write_anything()
     try:
