@@ -58,7 +58,9 @@ def main() -> None:
         (data / "text.txt").write_text(text)
         init = ["init", str(place), "--model", str(model), "--text", str(data / "text.txt")]
         subprocess.run([bin_ / "ultraedit", *init], env=environment, check=True)
-        words = {one.word: one.words for one in found if one.rest.find("[") >= 0}
+        words = {
+            one.word: one.words for one in found if one.word in ("ENTRYPOINT", "CMD", "HEALTHCHECK")
+        }
         port = "18000"
         command = [*words["ENTRYPOINT"], str(place), *words["CMD"][1:-1], port]
         refused = subprocess.run(
