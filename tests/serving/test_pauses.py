@@ -89,3 +89,32 @@ def test_the_first_turn_finds_the_monitor_made(
         assert made == ["monitor"]
         assert served.edit(FACTS[0]).status_code == 200
         assert made == ["monitor"]
+
+
+def test_the_reading_of_own_answers_pauses_between_its_passes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One through the blocks, and two through the head."""
+    editor = served.workspace.editor
+    heads: list[int] = []
+    real = editor.stack.head
+
+    def counted(hidden: Any) -> Any:
+        heads.append(len(hidden))
+        return real(hidden)
+
+    monkeypatch.setattr(editor.stack, "head", counted)
+    most: list[int] = []
+
+    def paused() -> None:
+        most.append(sum(heads))
+        heads.clear()
+
+    editor.listener = _Pauses(paused)
+    monitor = served.workspace.watch()
+    paused()
+    most.clear()
+    reading = monitor.chat()
+    assert reading is not None
+    assert len(most) == 3
+    assert most.count(0) <= 1
