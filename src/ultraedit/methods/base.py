@@ -63,6 +63,8 @@ class Calibration:
     """The metric of ordinary text; empty where the method keeps the identity."""
     key_sizes: tuple[float, ...] = ()
     """Mean square entry of the map's keys on the model's own answers; empty where the method does not ask."""
+    answers: tuple[Ids, ...] = ()
+    """Everyday requests and the model's own answers; empty where the method does not ask."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,16 @@ class EncodedTurn:
         return sorted(set(self.owners))
 
 
+NO_EDIT = -1
+"""Owner of a row that belongs to no edit: of an answer that should stay as it is."""
+
+
 @dataclass(frozen=True)
 class TurnResult:
     """A written turn."""
 
     owner: Int[Tensor, " n"]
-    """The edit that each row of the updates belongs to."""
+    """The edit that each row of the updates belongs to, or `NO_EDIT`."""
     updates: tuple[Update, ...]
     """The exact low-rank update of each map; none of a method that trains, or leaves the weights alone."""
     state: State

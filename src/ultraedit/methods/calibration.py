@@ -128,7 +128,7 @@ def measure(
                     metrics[i] = metrics[i].absorb(keys * scales[i])
     norms = tuple((s / (tokens - len(windows))) ** 0.5 for s in squares)
     cut = tuple(m.cut() if isinstance(m, SketchMetric) else m for m in metrics)
-    return Calibration(norms, cut, sizes)
+    return Calibration(norms, cut, sizes, tuple(answers))
 
 
 def _key_sizes(

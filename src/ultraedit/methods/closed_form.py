@@ -25,6 +25,7 @@ from ultraedit.core.turn import Rows, write_turn
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.methods.base import (
+    NO_EDIT,
     Calibration,
     EncodedTurn,
     Engine,
@@ -38,6 +39,7 @@ from ultraedit.methods.base import (
 )
 from ultraedit.methods.calibration import calibrate
 from ultraedit.methods.prompt_tokens import keep_leading
+from ultraedit.methods.pull import Pull
 from ultraedit.methods.scores import answer_scores
 from ultraedit.model.batch import Batch
 from ultraedit.model.runner.base import Runner
@@ -90,6 +92,11 @@ class ClosedForm(Method):
         """Answer tokens are pushed until they lead the most likely other token by this (nats); 0: until all of an
         edit's are LEARNED."""
         return 0.0
+
+    @property
+    def pulls(self) -> bool:
+        """Whether the model's own answers are rows of each turn."""
+        return False
 
     def check(self) -> None:
         arguments.whole(self.steps, "steps", 1)
@@ -188,6 +195,15 @@ class TurnEngine(Engine):
         self.trunk_cache_bytes = trunk_cache_bytes
         self.begin = begin
         self.leave_out_learned = leave_out_learned
+        self._pull: Pull | None = None
+
+    def pull(self) -> Pull | None:
+        """What holds the model's own answers in a turn, made before the first one."""
+        if self._pull is None and self.method.pulls and self.calibration.answers:
+            self._pull = Pull(
+                self.runner, self.weights, self.calibration.answers, self.micro_batch
+            )
+        return self._pull
 
     @property
     def shapes(self) -> Shapes:
@@ -224,6 +240,8 @@ class TurnEngine(Engine):
             for w, update in zip(self.weights, updates, strict=True)
         }
         owner = torch.tensor(list(turn.owners))[torch.cat([t.owner for t in first]).cpu()]
+        held = len(updates[0].left) - len(owner)
+        owner = torch.cat([owner, owner.new_full((held,), NO_EDIT)])
         p_before, _, _ = answer_scores(first, turn.owners, turn.lengths)
         p_after, learned, stops = answer_scores(last, turn.owners, turn.lengths)
         return TurnResult(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
@@ -250,6 +268,9 @@ class _LiveTurn:
         self.runner, self.weights, self.method = engine.runner, engine.weights, engine.method
         self.cache = TrunkCache(engine.runner, engine.batches(pairs), engine.trunk_cache_bytes)
         self.runner.listener.made("trunk cache", *self.cache.kept)
+        self.pull = engine.pull()
+        if self.pull is not None:
+            self.pull.forget_prefixes()  # those of the last turn
         self.first: list[Trace] = []
         """What the first step traced, before anything was written."""
         self._traces: list[Trace] = []
@@ -263,6 +284,8 @@ class _LiveTurn:
         """Keys and value gradients at the weights of now; nothing once no edit is left to write."""
         if (self.method.steps - 1 - step) % PREFIX_EVERY == 0:
             self.cache.forget_prefixes()  # the last step sees all that was done
+            if self.pull is not None:
+                self.pull.forget_prefixes()
         if step and self.engine.leave_out_learned:
             self._leave_out_learned()
         if not any(b.lengths for b in self.cache.batches):
@@ -275,7 +298,11 @@ class _LiveTurn:
             self.first = traces
             self._wanted = [t.wanted for t in traces if t.wanted is not None]
         self._traces = traces
-        return traces
+        if self.pull is None:
+            return traces
+        pulled = self.pull.trace(self.method.loss)
+        _require_finite(pulled)
+        return [*traces, *pulled]
 
     def preview(self, updates: Sequence[Update]) -> None:
         if not all(update.is_finite() for update in updates):

@@ -7,10 +7,11 @@ from the model's own samples too).  The requests are this package's own, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from ultraedit.data.requests import bundled_requests
@@ -93,3 +94,27 @@ def answer_keys(
         first = torch.ones_like(owner, dtype=torch.bool)
         first[1:] = owner[1:] != owner[:-1]
         yield traced.keys, 1.0 + (FIRST_WEIGHT - 1.0) * first.float()
+
+
+def answer_tensors(pairs: Sequence[Ids]) -> dict[str, Tensor]:
+    """The answers as named tensors, for safetensors.  `answers_from_tensors` is the inverse."""
+    if not pairs:
+        return {}
+    flat = [token for request, answer in pairs for token in (*request, *answer)]
+    lengths = [(len(request), len(answer)) for request, answer in pairs]
+    return {
+        "answers.tokens": torch.tensor(flat, dtype=torch.int64),
+        "answers.lengths": torch.tensor(lengths, dtype=torch.int64),
+    }
+
+
+def answers_from_tensors(tensors: Mapping[str, Tensor]) -> tuple[Ids, ...]:
+    """None where no answers were kept."""
+    if "answers.lengths" not in tensors:
+        return ()
+    flat, at = tensors["answers.tokens"].tolist(), 0
+    pairs: list[Ids] = []
+    for request, answer in tensors["answers.lengths"].tolist():
+        pairs.append((flat[at : at + request], flat[at + request : at + request + answer]))
+        at += request + answer
+    return tuple(pairs)

@@ -64,8 +64,13 @@ class Runner(Protocol):
         loss: LossKind | None,
         prefix: Prefix | None = None,
         lead: float | Float[Tensor, " a"] = 0.0,
+        teacher: Float[Tensor, "a d"] | None = None,
     ) -> Trace:
         """Keys, gradients and answer probabilities of one micro-batch (`model.trace`)."""
+        ...
+
+    def answer_states(self, batch: Batch, trunk: Float[Tensor, "B C *d"]) -> Float[Tensor, "a d"]:
+        """What the head reads at each answer token."""
         ...
 
     def score(self, pairs: TokenPairs, size: int) -> list[Trace]:

@@ -14,7 +14,7 @@ from ultraedit.model.generate import greedy_ids
 from ultraedit.model.runner.base import TokenPairs
 from ultraedit.model.runner.listener import Listener
 from ultraedit.model.stack import Stack
-from ultraedit.model.trace import LossKind, Trace, trace
+from ultraedit.model.trace import LossKind, Trace, answer_states, trace
 from ultraedit.model.weights import EditedWeight
 
 
@@ -60,8 +60,14 @@ class LocalRunner:
         loss: LossKind | None,
         prefix: Prefix | None = None,
         lead: float | Float[Tensor, " a"] = 0.0,
+        teacher: Float[Tensor, "a d"] | None = None,
     ) -> Trace:
-        found = trace(self.stack, self.weights, batch, trunk, loss, prefix, lead)
+        found = trace(self.stack, self.weights, batch, trunk, loss, prefix, lead, teacher)
+        self.listener.pause()
+        return found
+
+    def answer_states(self, batch: Batch, trunk: Float[Tensor, "B C *d"]) -> Float[Tensor, "a d"]:
+        found = answer_states(self.stack, batch, trunk)
         self.listener.pause()
         return found
 
