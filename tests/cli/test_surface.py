@@ -16,7 +16,10 @@ from ultraedit.cli.app import app, main
 from .conftest import Run
 
 MODEL = "--dtype --device --trust-remote-code"
-SETTINGS = "--modules --form --step --steps --ridge --text-weight --horizon --end-token --voice --micro-batch --text"
+SETTINGS = (
+    "--modules --form --step --steps --ridge --text-weight --horizon --end-token --voice --wordings "
+    "--micro-batch --text"
+)
 COMMON = "--config --json --seed"
 
 SURFACE = {

@@ -37,6 +37,7 @@ from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
 from ultraedit.editing.own_words import OwnWords
 from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.rewordings import Rewordings
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
 from ultraedit.editing.uninterrupted import uninterrupted
@@ -560,30 +561,49 @@ class Editor:
         self, records: Sequence[Record], with_rephrases: bool
     ) -> tuple[Sequence[Record], list[Wordings]]:
         """The records as they are written, and their token ids."""
-        records = self.in_own_words(records, with_rephrases)
+        records = self.prepare(records, with_rephrases)
         return records, self._encode(records, with_rephrases)
 
-    def in_own_words(
-        self, records: Sequence[Record], with_rephrases: bool = False
-    ) -> Sequence[Record]:
-        """The records with the sentences that are written for them, where answers are in the model's own words.
+    def prepare(self, records: Sequence[Record], with_rephrases: bool = False) -> Sequence[Record]:
+        """The records with all that the unedited model makes for them.
+
+        That is further wordings, where the method asks for some, and the sentences that are written, where answers are
+        in the model's own words.
 
         Args:
-            records: Edits; those that carry sentences keep them.
+            records: Edits; what they carry of either stays as it is.
             with_rephrases: Whether each rephrase gets a sentence too.
 
         Returns:
-            Records with one sentence for each wording that is written; without any where answers are bare.
+            Records with their wordings, and one sentence for each wording that is written; without sentences where
+            answers are bare.
 
         Raises:
             DataError: A record cannot be used.
         """
         if self.voice == "bare":
-            return [replace(r, sentences=()) if r.sentences else r for r in records]
-        if all(len(r.sentences) == 1 + with_rephrases * len(r.rephrases) for r in records):
+            records = [replace(r, sentences=()) if r.sentences else r for r in records]
+        # a record that has a sentence was made before, and one that has wordings has all it is to have
+        plain = [not r.wordings and not r.sentences for r in records]
+        wanted = self.method.wordings if any(plain) else 0
+        missing = self.voice == "own" and not all(
+            len(r.sentences) == len(r.written(with_rephrases)) for r in records
+        )
+        if not wanted and not missing:
             return records
         self._encode(records, with_rephrases)  # what cannot be used is said before any work
         with self.disable_edits(), self._held():
+            if wanted:
+                maker = Rewordings(self.model, self.tokenizer)
+                found = iter(
+                    maker.make([r.prompt for r, p in zip(records, plain, strict=True) if p], wanted)
+                )
+                records = [
+                    replace(r, wordings=next(found)) if p else r
+                    for r, p in zip(records, plain, strict=True)
+                ]
+            if self.voice == "bare":
+                return records
             return OwnWords(self.model, self.tokenizer, self.encoder).fill(records, with_rephrases)
 
     @property

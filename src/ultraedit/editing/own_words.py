@@ -79,7 +79,7 @@ class OwnWords:
         places: list[tuple[int, int]] = []
         kept: list[list[str]] = []
         for i, record in enumerate(records):
-            wordings = [record.prompt, *(record.rephrases if with_rephrases else ())]
+            wordings = record.written(with_rephrases)
             mine = list(record.sentences[: len(wordings)])
             for k in range(len(mine), len(wordings)):
                 places.append((i, k))

@@ -188,6 +188,8 @@ class Method(ABC):
     voice: str = "bare"
     """What is written as the answer: "bare", the target alone; "own", a sentence in the model's own words that holds
     it; "auto", own words where prompts are put through a chat template."""
+    wordings: int = 0
+    """Further wordings of each prompt that the unedited model makes and that are written with it."""
 
     extra: ClassVar[str | None] = None
     """The extra of pyproject.toml that it needs."""

@@ -200,9 +200,7 @@ class TurnEngine(Engine):
     def pull(self) -> Pull | None:
         """What holds the model's own answers in a turn, made before the first one."""
         if self._pull is None and self.method.pulls and self.calibration.answers:
-            self._pull = Pull(
-                self.runner, self.weights, self.calibration.answers, self.micro_batch
-            )
+            self._pull = Pull(self.runner, self.weights, self.calibration.answers, self.micro_batch)
         return self._pull
 
     @property

@@ -297,7 +297,7 @@ class Workspace:
         """
         self.store.require_writer()
         given = one_record(prompt, target, rephrases, edit_id, self.store.journal.edits + 1)
-        (record,) = self.editor.in_own_words([given], with_rephrases=True)
+        (record,) = self.editor.prepare([given], with_rephrases=True)
         return self.editor.with_answers(
             record, lambda: self.edit_turn([record], with_rephrases=True)
         )
@@ -326,7 +326,7 @@ class Workspace:
             WorkspaceError: The workspace is open for reading only, or the disk refuses.
         """
         self.store.require_writer()
-        records = self.editor.in_own_words(check_records(records), with_rephrases)
+        records = self.editor.prepare(check_records(records), with_rephrases)
         editor, parent = self.editor, self.head
         if self._monitor is None:
             self._monitor = Monitor(editor, self.store.config.health, self.store.config.seed)
@@ -414,7 +414,7 @@ class Workspace:
                 id=receipt.id,
                 prompt=receipt.prompt,
                 target=receipt.target,
-                rephrases=record.rephrases if with_rephrases else (),
+                rephrases=record.written(with_rephrases)[1:],
                 sentences=record.sentences,
                 line=receipt.line,
                 probability_before=receipt.probability_before,
@@ -433,7 +433,7 @@ class Workspace:
             time=now(),
             first_edit=first,
             edits=len(rows),
-            with_rephrases=with_rephrases,
+            with_rephrases=with_rephrases or any(r.wordings for r in records),
             shifts=shifts,
             statistics=statistics,
             moved=written.result.moved,
