@@ -465,7 +465,7 @@ def test_wordings_are_written_and_kept_in_the_journal(tmp_path: Path) -> None:
         assert [len(row.rephrases) for row in rows] == [2, 2]
         assert [len(row.sentences) for row in rows] == [3, 3]
         shifts = [w.shift.clone() for w in workspace.editor.weights]
-        changes.undo(workspace, 1)
+        changes.undo(workspace, 2)
         workspace.edit_turn([row.record() for row in rows])
         for w, shift in zip(workspace.editor.weights, shifts, strict=True):
             assert w.shift.equal(shift)
