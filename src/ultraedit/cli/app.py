@@ -12,6 +12,7 @@ from ultraedit import __version__
 from ultraedit.cli.ask import ask
 from ultraedit.cli.bench import bench
 from ultraedit.cli.build import build
+from ultraedit.cli.consolidate import consolidate
 from ultraedit.cli.demo import demo
 from ultraedit.cli.diff import diff
 from ultraedit.cli.edit import edit
@@ -44,6 +45,7 @@ for verb in (
     ask,
     bench,
     build,
+    consolidate,
     demo,
     diff,
     edit,

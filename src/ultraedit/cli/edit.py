@@ -71,6 +71,13 @@ def edit(
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
     ] = False,
+    consolidate: Annotated[
+        bool,
+        typer.Option(
+            "--consolidate",
+            help="In a workspace: write again, behind --file, what the model has lost (`ultraedit consolidate`).",
+        ),
+    ] = False,
     server: ServerOption = None,
     base: BaseOption = None,
     loading: Loading,
@@ -99,12 +106,12 @@ def edit(
                 "dtype": loading.dtype != "auto",
             },
         )
-        _check_what(prompt, target, file, rephrase, with_rephrases)
+        _check_what(prompt, target, file, rephrase, with_rephrases, consolidate)
         total = _check_input(prompt, target, file)
         if server is not None:
             from ultraedit.cli import at_server
 
-            refuse_fixed(model, {"again": again, "base": base})
+            refuse_fixed(model, {"again": again, "base": base, "consolidate": consolidate})
             if file is not None:
                 at_server.edit_file(model, server, file, turn_size, with_rephrases, json_output)
             else:
@@ -122,6 +129,7 @@ def edit(
                 turn_size=turn_size,
                 with_rephrases=with_rephrases,
                 again=again,
+                consolidate=consolidate,
                 base=base,
                 loading=loading,
                 json_output=json_output,
@@ -138,10 +146,11 @@ def edit(
             )
         return
     refuse_elsewhere(model, "again", again)
+    refuse_elsewhere(model, "consolidate", consolidate)
     refuse_elsewhere(model, "base", base)
 
     settings.method()  # refuses a bad setting before the model is loaded
-    _check_what(prompt, target, file, rephrase, with_rephrases)
+    _check_what(prompt, target, file, rephrase, with_rephrases, consolidate)
     total = _check_input(prompt, target, file)
     _check_outputs(model, file, out, receipts, overwrite)
     seed_all(seed)
@@ -170,10 +179,15 @@ def _check_what(
     file: str | None,
     rephrase: list[str] | None,
     with_rephrases: bool,
+    consolidate: bool,
 ) -> None:
     if file is not None and (prompt is not None or rephrase):
         raise ConfigError(
             f"both a prompt and --file '{file}' are given; give one fact or a file of facts."
+        )
+    if file is None and consolidate:
+        raise ConfigError(
+            "--consolidate is for --file; `ultraedit consolidate` does it at any other time."
         )
     if file is None and with_rephrases:
         raise ConfigError("--with-rephrases is for --file; give a single fact's with --rephrase.")

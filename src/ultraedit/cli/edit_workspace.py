@@ -73,6 +73,7 @@ def edit_file(
     turn_size: int,
     with_rephrases: bool,
     again: bool,
+    consolidate: bool,
     base: str | None,
     loading: Loading,
     json_output: bool,
@@ -104,6 +105,12 @@ def edit_file(
                 advance(done)
                 health.tell(done.turn, done.health, done.rolled_back_to)
                 chat = done.chat
+        if consolidate:
+            from ultraedit.cli.consolidate import ROUNDS, consolidated
+
+            rounds = consolidated(workspace, ROUNDS, None, turn_size, quiet=json_output)
+            if not json_output and not rounds:
+                note("no edit is lost: nothing to consolidate.")
         head = workspace.head
     if json_output:
         print_json(
