@@ -22,6 +22,7 @@ from ultraedit.cli.init import init
 from ultraedit.cli.log import log
 from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
+from ultraedit.cli.prepare import prepare
 from ultraedit.cli.rollback import rollback
 from ultraedit.cli.screen import refuse, show_warning, write_anything
 from ultraedit.cli.serve import serve
@@ -41,28 +42,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    ask,
-    bench,
-    build,
-    consolidate,
-    demo,
-    diff,
-    edit,
-    eval_,
-    export,
-    init,
-    log,
-    mark,
-    rollback,
-    serve,
-    show,
-    study,
-    undo,
-    plan,
-    validate,
-    verify,
-):
+VERBS = (
+    ask, bench, build, consolidate, demo, diff, edit, eval_, export, init,
+    log, mark, rollback, serve, show, study, undo, plan, prepare, validate, verify
+)  # fmt: skip
+for verb in VERBS:
     app.command(verb.__name__.rstrip("_"))(verb)
 
 

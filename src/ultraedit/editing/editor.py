@@ -442,6 +442,28 @@ class Editor:
             original = self._answer(prompt, self._asked(prompt, encoder), max_new_tokens)
         return Answer(edited, original)
 
+    def answers(self, prompts: Sequence[str], max_new_tokens: int = 32) -> list[str]:
+        """Ask many prompts together, in the form that the edits are put in.
+
+        Args:
+            prompts: What the model is asked.
+            max_new_tokens: Longest answer to generate.
+
+        Returns:
+            The greedy answer to each.
+
+        Raises:
+            DataError: A prompt is empty, or longer than the model's context.
+            ConfigError: A setting is of the wrong kind or out of range.
+        """
+        max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
+        asked = [self._asked(arguments.text(p, "a prompt"), self.encoder) for p in prompts]
+        rooms = [
+            room_to_answer(p, ids, self.context) for p, ids in zip(prompts, asked, strict=True)
+        ]
+        with self._held():
+            return answer_ids(self.model, self.tokenizer, asked, min([max_new_tokens, *rooms]))
+
     def recall(self, prompt: str) -> str:
         """The prompt as the model is asked it.
 

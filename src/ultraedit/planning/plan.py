@@ -227,12 +227,12 @@ def _late_turn(
     prompt = (
         workload.tokens_per_edit - workload.answer_tokens + 1
     )  # the last answer token is not run
-    turn_size = workload.turn_size
+    owners = [edit for edit in range(workload.turn_size) for _ in range(1 + method.wordings)]
     pairs = [  # each begins otherwise: nothing of a raw prompt is shared
-        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn_size)
+        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(len(owners))
     ]
-    lengths = [workload.answer_tokens] * turn_size
-    engine.run(EncodedTurn(pairs, range(turn_size), lengths), state)
+    lengths = [workload.answer_tokens] * workload.turn_size
+    engine.run(EncodedTurn(pairs, owners, lengths), state)
 
 
 def _full(metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:
