@@ -33,6 +33,7 @@ OTHER: dict[str, Any] = {
     "horizon": 77.0,
     "end_token": False,
     "voice": "own",
+    "wordings": 3,
     "micro_batch": 3,
     "text": Path("plain.txt"),
 }
