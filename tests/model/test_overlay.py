@@ -242,7 +242,7 @@ def editor(model: PreTrainedModel) -> Editor:
 def test_a_version_of_an_editor_outlives_later_turns(family: str, dtype: torch.dtype) -> None:
     e = editor(tiny.family(family, dtype))
     e.edit_turn(TURN[:2])
-    wanted, version, state = logits(e.model), e.version(), e.state()
+    wanted, version, state = logits(e.model), e.version(), e.snapshot()
     e.edit_turn(TURN[2:])
     later = logits(e.model)
     for made in (version, e.version(state)):
@@ -260,7 +260,7 @@ def test_a_version_of_an_editor_outlives_later_turns(family: str, dtype: torch.d
 def test_nothing_is_edited_where_another_version_is_shown() -> None:
     e = editor(tiny.llama())
     e.edit_turn(TURN[:2])
-    state, version = e.state(), e.version()
+    state, version = e.snapshot(), e.version()
     blocks = [
         (e.disable_edits, "disabled here"),
         (lambda: e.as_of(state), "as it was at another time"),

@@ -19,7 +19,7 @@ from ultraedit.editing.arguments import (
     check_calibration,
     check_model,
     check_records,
-    check_state,
+    check_snapshot,
     check_tokenizer,
     one_record,
 )
@@ -38,7 +38,7 @@ from ultraedit.editing.own_words import OwnWords
 from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
-from ultraedit.editing.state import EditorState
+from ultraedit.editing.snapshot import Snapshot
 from ultraedit.editing.uninterrupted import uninterrupted
 from ultraedit.errors import ConfigError
 from ultraedit.io.digest import fingerprint
@@ -464,13 +464,13 @@ class Editor:
             yield
 
     @contextmanager
-    def as_of(self, state: EditorState) -> Iterator[None]:
+    def as_of(self, snapshot: Snapshot) -> Iterator[None]:
         """The model as it was at a snapshot, inside the block; it is for asking, and nothing is edited there.
 
         It is shown to this thread and context alone, and the live weights stay where they are.
         """
-        state = check_state(state, self.weights)
-        with self._viewed(_View(past=state.statistics)), shifted(self.weights, state.shifts):
+        past = check_snapshot(snapshot, self.weights)
+        with self._viewed(_View(past=past.statistics)), shifted(self.weights, past.shifts):
             yield
 
     @contextmanager
@@ -480,12 +480,12 @@ class Editor:
         with self._viewed(_View()), reading([w.map for w in self.weights], version):
             yield
 
-    def version(self, state: EditorState | None = None) -> Version:
+    def version(self, snapshot: Snapshot | None = None) -> Version:
         """The edited weights as they are now, or were at a snapshot, for `reading`: a copy that later turns leave
         alone.
 
         Args:
-            state: A snapshot; None takes the present.
+            snapshot: What `snapshot` gave; None takes the present.
 
         Returns:
             The version.
@@ -495,7 +495,8 @@ class Editor:
         """
         now = {w.name: w.shift for w in self.weights}
         return version_of(
-            self.weights, now if state is None else check_state(state, self.weights).shifts
+            self.weights,
+            now if snapshot is None else check_snapshot(snapshot, self.weights).shifts,
         )
 
     @property
@@ -593,30 +594,33 @@ class Editor:
 
     # -- keeping -----------------------------------------------------------------------------------
 
-    def state(self) -> EditorState:
-        """A snapshot from which editing can go on.  It costs no copy: turns make new tensors and leave these alone.
+    def snapshot(self) -> Snapshot:
+        """The edits as they are now, to come back to with `restore` and to look at with `as_of`.
+
+        It is no `state_dict`: it costs no copy, because turns make new tensors and leave these alone, and it lives as
+        long as this process does.  A workspace keeps edits in files.
 
         Returns:
             Shifts, statistics and counters.
         """
         shifts = {w.name: w.shift for w in self.weights}
-        return EditorState(shifts, self.statistics, self.edits, self.turns)
+        return Snapshot(shifts, self.statistics, self.edits, self.turns)
 
-    def restore(self, state: EditorState) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Put a snapshot back: weights return to the bit.
 
         Args:
-            state: What `state` gave, of an editor with the same model and modules.
+            snapshot: What `snapshot` gave, of an editor with the same model and modules.
 
         Raises:
             ConfigError: It is no snapshot, or of other modules.
         """
         self._require_awake()
-        state = check_state(state, self.weights)
+        past = check_snapshot(snapshot, self.weights)
         with self._held(), self._all_or_nothing():
             for w in self.weights:
-                w.set_shift(state.shifts[w.name])
-            self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
+                w.set_shift(past.shifts[w.name])
+            self.statistics, self.edits, self.turns = past.statistics, past.edits, past.turns
 
     def reset(self) -> None:
         """Undo everything: the unedited model, with empty statistics."""
