@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 from hardware import write
 from ultraedit.methods.base import EncodedTurn
 from ultraedit.methods.calibration import measure
-from ultraedit.methods.closed_form import TurnEngine
+from ultraedit.methods.closed_form import Batching, TurnEngine
 from ultraedit.methods.presets import method
 from ultraedit.model.find import find_structure
 from ultraedit.model.runner.local import LocalRunner
@@ -99,7 +99,7 @@ def turns(model: Any, preset: str) -> dict[str, float]:
     stack = Stack(model, structure, min(p.block for p in projections))
     calibration = measure(stack, weights, [draw(128) for _ in range(WORK.text_tokens // 128)], how)
     engine = TurnEngine(
-        LocalRunner(stack, weights), weights, calibration, how, micro_batch=WORK.micro_batch
+        LocalRunner(stack, weights), weights, calibration, how, Batching(WORK.micro_batch)
     )
     statistics = engine.start()
     prompt = WORK.tokens_per_edit - WORK.answer_tokens + 1

@@ -89,7 +89,7 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
 
     from ultraedit.methods.base import EncodedTurn
     from ultraedit.methods.calibration import measure
-    from ultraedit.methods.closed_form import TurnEngine
+    from ultraedit.methods.closed_form import Batching, TurnEngine
     from ultraedit.methods.presets import method
     from ultraedit.model.find import find_structure
     from ultraedit.model.load import DTYPES, resolve
@@ -128,7 +128,7 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     stack = Stack(live, structure, min(p.block for p in projections))
     calibration = measure(stack, weights, [draw(128) for _ in range(work.text_tokens // 128)], how)
     engine = TurnEngine(
-        LocalRunner(stack, weights), weights, calibration, how, micro_batch=work.micro_batch
+        LocalRunner(stack, weights), weights, calibration, how, Batching(work.micro_batch)
     )
     prompt = work.tokens_per_edit - work.answer_tokens + 1
     turn = work.turn_size

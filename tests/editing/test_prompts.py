@@ -99,7 +99,7 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
     assert turns[0].owner.tolist() == turns[1].owner.tolist()
     for a, b in zip(shared.weights, apart.weights, strict=True):
         torch.testing.assert_close(a.shift, b.shift, atol=1e-5, rtol=1e-3)
-    begin = shared.engine.begin
+    begin = shared.engine.batching.begin
     pairs = [(list(range(40)), [203, 204]), ([*range(begin), 70, 71, 72], [205])]
     batch = make_batch(pairs, range(2), share=2**62, begin=begin)
     row, column = batch.edited

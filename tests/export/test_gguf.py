@@ -7,13 +7,17 @@ import pytest
 import torch
 
 from ultraedit.errors import ModelError
-from ultraedit.export import export
+from ultraedit.export import AdapterSettings, export
 from ultraedit.export.gguf_adapter import gguf_names
 
 
 def test_keys_names_and_shapes_are_llama_cpps(llama, tmp_path):
     done = export(
-        llama.editor, "gguf-lora", tmp_path / "a.gguf", records=llama.records, rank=8, force=True
+        llama.editor,
+        "gguf-lora",
+        tmp_path / "a.gguf",
+        records=llama.records,
+        adapter=AdapterSettings(rank=8, force=True),
     )
     reader = gguf.GGUFReader(tmp_path / "a.gguf")
     fields = {k: f.contents() for k, f in reader.fields.items() if not k.startswith("GGUF.")}
@@ -33,7 +37,11 @@ def test_keys_names_and_shapes_are_llama_cpps(llama, tmp_path):
 
 def test_the_values_are_the_shift(llama, tmp_path):
     export(
-        llama.editor, "gguf-lora", tmp_path / "a.gguf", records=llama.records, rank=64, force=True
+        llama.editor,
+        "gguf-lora",
+        tmp_path / "a.gguf",
+        records=llama.records,
+        adapter=AdapterSettings(rank=64, force=True),
     )
     tensors = {
         t.name: torch.from_numpy(t.data.copy())
@@ -48,10 +56,18 @@ def test_the_values_are_the_shift(llama, tmp_path):
 
 def test_it_is_measured_like_the_peft_adapter(llama, tmp_path):
     a = export(
-        llama.editor, "gguf-lora", tmp_path / "a.gguf", records=llama.records, rank=8, force=True
+        llama.editor,
+        "gguf-lora",
+        tmp_path / "a.gguf",
+        records=llama.records,
+        adapter=AdapterSettings(rank=8, force=True),
     ).adapter
     b = export(
-        llama.editor, "lora", tmp_path / "a", records=llama.records, rank=8, force=True
+        llama.editor,
+        "lora",
+        tmp_path / "a",
+        records=llama.records,
+        adapter=AdapterSettings(rank=8, force=True),
     ).adapter
     assert a == b
 
@@ -75,7 +91,13 @@ def test_maps_that_llama_cpp_reorders_are_refused(llama):
 
 def test_qwen_has_its_own_architecture(make_case, tmp_path):
     case = make_case("qwen2")
-    export(case.editor, "gguf-lora", tmp_path / "a.gguf", records=case.records, rank=64, force=True)
+    export(
+        case.editor,
+        "gguf-lora",
+        tmp_path / "a.gguf",
+        records=case.records,
+        adapter=AdapterSettings(rank=64, force=True),
+    )
     reader = gguf.GGUFReader(tmp_path / "a.gguf")
     assert reader.fields["general.architecture"].contents() == "qwen2"
     assert "blk.3.ffn_down.weight.lora_a" in {t.name for t in reader.tensors}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ from ultraedit.cli.common import (
 )
 from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import print_json
-from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import BaseOption, opened, refuse_elsewhere, refuse_fixed
 from ultraedit.model.form import FormChoice
 from ultraedit.settings import Loading
 
@@ -33,7 +34,7 @@ class Asked:
 
 
 @with_options(loading=Loading())
-def ask(
+def ask(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to ask.")],
     compare: Annotated[
@@ -73,14 +74,12 @@ def ask(
         refuse_fixed(model, {"dtype": loading.dtype != "auto"})
         seed_all(seed)
         ask_workspace(
-            model,
+            opened(Path(model), base, loading, write=False),
             prompt,
             at=at,
             compare=compare,
-            base=base,
             form=form,
             max_new_tokens=max_new_tokens,
-            loading=loading,
             json_output=json_output,
         )
         return

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @with_options(scoring=Scoring(), loading=Loading())
-def eval_(
+def eval_(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     data: Annotated[
         str | None,

@@ -128,8 +128,7 @@ class ClosedForm(Method):
             live.weights,
             calibration,
             self,
-            micro_batch=live.micro_batch,
-            begin=live.encoder.opening,
+            Batching(live.micro_batch, begin=live.encoder.opening),
         )
 
 
@@ -161,6 +160,19 @@ class ClosedFormState(State):
         return self
 
 
+@dataclass(frozen=True)
+class Batching:
+    """How a turn is cut into micro-batches, and what is kept of them from step to step."""
+
+    micro_batch: int = MICRO_BATCH
+    """Rows run at once, at most."""
+    begin: int = 1
+    """Tokens that all prompts begin with, and at least 1: none of those is ever edited."""
+    trunk_cache_bytes: int = 512 * 2**20
+    leave_out_learned: bool = True
+    """Off for a plan of the most that a turn can take."""
+
+
 class TurnEngine(Engine):
     """Runs turns of a method in closed form."""
 
@@ -170,24 +182,14 @@ class TurnEngine(Engine):
         weights: Sequence[EditedWeight],
         calibration: Calibration,
         method: ClosedForm,
-        *,
-        micro_batch: int = MICRO_BATCH,
-        trunk_cache_bytes: int = 512 * 2**20,
-        begin: int = 1,
-        leave_out_learned: bool = True,
+        batching: Batching | None = None,
     ) -> None:
-        """begin: number of tokens that all prompts begin with, and at least 1: none of those is ever edited.
-
-        leave_out_learned: off for a plan of the most that a turn can take.
-        """
         self.runner = runner
         self.weights = tuple(weights)
         self.calibration = calibration
         self.method: ClosedForm = method
-        self.micro_batch = micro_batch
-        self.trunk_cache_bytes = trunk_cache_bytes
-        self.begin = begin
-        self.leave_out_learned = leave_out_learned
+        self.batching = batching or Batching()
+        self.micro_batch = self.batching.micro_batch
 
     @property
     def shapes(self) -> Shapes:
@@ -232,7 +234,7 @@ class TurnEngine(Engine):
         """The micro-batches of a turn."""
         size = self.method.micro_batch
         if size is None:
-            begin = self.begin if self.method.edited_prompt_tokens else 0
+            begin = self.batching.begin if self.method.edited_prompt_tokens else 0
             return self.runner.batches(pairs, self.micro_batch, begin)
         # as released: sorted by the length of prompt and answer together, longest first
         order = sorted(
@@ -248,7 +250,8 @@ class _LiveTurn:
     def __init__(self, engine: TurnEngine, pairs: Sequence[Ids]) -> None:
         self.engine = engine
         self.runner, self.weights, self.method = engine.runner, engine.weights, engine.method
-        self.cache = TrunkCache(engine.runner, engine.batches(pairs), engine.trunk_cache_bytes)
+        limit = engine.batching.trunk_cache_bytes
+        self.cache = TrunkCache(engine.runner, engine.batches(pairs), limit)
         self.runner.listener.made("trunk cache", *self.cache.kept)
         self.first: list[Trace] = []
         """What the first step traced, before anything was written."""
@@ -263,7 +266,7 @@ class _LiveTurn:
         """Keys and value gradients at the weights of now; nothing once no edit is left to write."""
         if (self.method.steps - 1 - step) % PREFIX_EVERY == 0:
             self.cache.forget_prefixes()  # the last step sees all that was done
-        if step and self.engine.leave_out_learned:
+        if step and self.engine.batching.leave_out_learned:
             self._leave_out_learned()
         if not any(b.lengths for b in self.cache.batches):
             return []

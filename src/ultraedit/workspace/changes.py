@@ -17,7 +17,7 @@ from ultraedit.workspace import tensors
 from ultraedit.workspace.journal import GENESIS, EditRow, SourceRow, TurnRow
 from ultraedit.workspace.store import NewTurn, now
 from ultraedit.workspace.stream import advance
-from ultraedit.workspace.workspace import Workspace
+from ultraedit.workspace.workspace import Workspace, WrittenAgain
 
 
 @dataclass(frozen=True)
@@ -279,10 +279,12 @@ def _write_again(
             records,
             written,
             row.with_rephrases,
-            first_edit=first,
-            again_of=[edit.edit for edit in edits],
             source=row.source,
-            keep=len(turns) - i <= workspace.store.config.undo_window + 1,
+            again=WrittenAgain(
+                [edit.edit for edit in edits],
+                first_edit=first,
+                keep=len(turns) - i <= workspace.store.config.undo_window + 1,
+            ),
         )
         new.append(made)
         parent, number, first = number, number + 1, first + len(edits)

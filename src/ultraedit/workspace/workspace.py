@@ -48,6 +48,18 @@ class KeptTurn(WrittenTurn):
         return self.rolled_back_to is None
 
 
+@dataclass(frozen=True)
+class WrittenAgain:
+    """A turn that writes edits of the journal once more."""
+
+    edits: Sequence[int]
+    """Numbers of the edits that are written again, in the turn's order."""
+    first_edit: int
+    """Number that the first of the new edits gets."""
+    keep: bool
+    """Put the files of the turn's state and updates in place."""
+
+
 class Workspace:
     """An opened workspace.  The model is loaded when it is first needed.
 
@@ -383,11 +395,9 @@ class Workspace:
         written: WrittenTurn,
         with_rephrases: bool,
         *,
-        first_edit: int | None = None,
-        again_of: Sequence[int] = (),
         source: SourceRow | None = None,
         health: HealthRow | None = None,
-        keep: bool = True,
+        again: WrittenAgain | None = None,
     ) -> NewTurn:
         """The journal's rows of a turn that the live model has just made.
 
@@ -397,16 +407,14 @@ class Workspace:
             records: The edits.
             written: What came of them.
             with_rephrases: Whether their rephrases were written too.
-            first_edit: Number of the first edit; None is the journal's next.
-            again_of: Numbers of the edits that these write again.
             source: Place in the file that the records come from.
             health: The model's health after the turn.
-            keep: Put the files of its state and updates in place.
+            again: Which edits of the journal these write again; None where they are new.
 
         Returns:
             The row of the turn and those of its edits.
         """
-        first = self.store.journal.edits + 1 if first_edit is None else first_edit
+        first = self.store.journal.edits + 1 if again is None else again.first_edit
         rows = [
             EditRow(
                 edit=first + i,
@@ -421,11 +429,13 @@ class Workspace:
                 probability_after=receipt.probability_after,
                 learned=receipt.learned,
                 superseded_by=receipt.superseded_by,
-                again_of=again_of[i] if again_of else None,
+                again_of=None if again is None else again.edits[i],
             )
             for i, (record, receipt) in enumerate(zip(records, written.receipts, strict=True))
         ]
-        state, pairs, shifts, statistics = self.put_state(number, written.result, keep)
+        state, pairs, shifts, statistics = self.put_state(
+            number, written.result, again is None or again.keep
+        )
         turn = TurnRow(
             turn=number,
             parent=parent,
