@@ -97,10 +97,13 @@ def turns(model: Any, preset: str) -> dict[str, float]:
     projections = select_projections(model, structure, "paper")
     weights = edited_weights(model, projections)
     stack = Stack(model, structure, min(p.block for p in projections))
-    calibration = measure(stack, weights, [draw(128) for _ in range(WORK.text_tokens // 128)], how)
-    engine = TurnEngine(
-        LocalRunner(stack, weights), weights, calibration, how, Batching(WORK.micro_batch)
+    calibration = measure(
+        LocalRunner(stack, weights),
+        weights,
+        [draw(128) for _ in range(WORK.text_tokens // 128)],
+        how,
     )
+    engine = TurnEngine(runner, weights, calibration, how, Batching(WORK.micro_batch))
     statistics = engine.start()
     prompt = WORK.tokens_per_edit - WORK.answer_tokens + 1
     seconds = []

@@ -126,10 +126,13 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     projections = select_projections(live, structure, how.modules)
     weights = edited_weights(live, projections)
     stack = Stack(live, structure, min(p.block for p in projections))
-    calibration = measure(stack, weights, [draw(128) for _ in range(work.text_tokens // 128)], how)
-    engine = TurnEngine(
-        LocalRunner(stack, weights), weights, calibration, how, Batching(work.micro_batch)
+    calibration = measure(
+        LocalRunner(stack, weights),
+        weights,
+        [draw(128) for _ in range(work.text_tokens // 128)],
+        how,
     )
+    engine = TurnEngine(runner, weights, calibration, how, Batching(work.micro_batch))
     prompt = work.tokens_per_edit - work.answer_tokens + 1
     turn = work.turn_size
     statistics = engine.start()

@@ -118,7 +118,7 @@ def turn_share(
     def ids(count: int) -> list[int]:
         return torch.randint(3, config.vocab_size, (count,), generator=draw).tolist()
 
-    calibration = measure(stack, weights, [ids(64)], how)
+    calibration = measure(LocalRunner(stack, weights), weights, [ids(64)], how)
     engine = TurnEngine(LocalRunner(stack, weights), weights, calibration, how)
     spent: dict[str, float] = {"solve": 0.0, "write": 0.0}
     engine._solvers = timed(engine._solvers, spent, "solve")  # type: ignore[method-assign]

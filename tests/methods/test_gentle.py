@@ -129,7 +129,7 @@ def test_the_metric_holds_the_models_own_answers() -> None:
     assert len(calibration.key_sizes) == len(live.weights)
     parts = _live(live)
     answers = own_answers(parts, request_ids(live.encoder))
-    keys, counts = zip(*answer_keys(live.stack, live.weights, answers), strict=True)
+    keys, counts = zip(*answer_keys(live.runner, answers), strict=True)
     rows = torch.cat([k[0] for k in keys])
     count = torch.cat(counts)
     size = float((rows.square().mean(1) * count).sum() / count.sum())
@@ -148,7 +148,6 @@ def _live(live: Editor) -> LiveModel:
         live.tokenizer,
         live.encoder,
         find_structure(live.model),
-        live.stack,
         live.weights,
         live.runner,
         tiny.TEXT,
@@ -189,7 +188,7 @@ def test_the_target_goes_where_the_model_would_say_it_if_it_were_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     live = editor("chat")
-    made = OwnWords(live.model, live.tokenizer, live.encoder)
+    made = OwnWords(live.runner, live.encoder, live.context, frozenset())
     ids = live.encoder.inside
     monkeypatch.setattr(made, "_answers", lambda prompts: [ids("It is old.") for _ in prompts])
     places = [0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.95]

@@ -47,7 +47,7 @@ from ultraedit.model.check import check_split
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.form import FormChoice, PromptForm
-from ultraedit.model.generate import answer_ids, as_text
+from ultraedit.model.generate import as_text, stop_token_ids
 from ultraedit.model.load import load
 from ultraedit.model.overlay import Version, reading
 from ultraedit.model.runner.listener import Listener
@@ -133,7 +133,6 @@ class Editor:
                 tokenizer,
                 self.encoder,
                 structure,
-                self.stack,
                 self.weights,
                 self.runner,
                 settings.ordinary_text(),
@@ -552,7 +551,12 @@ class Editor:
     def _answer(self, prompt: str, ids: list[int], max_new_tokens: int = 32) -> str:
         room = room_to_answer(prompt, ids, self.context)
         with self._held():
-            return answer_ids(self.model, self.tokenizer, [ids], min(max_new_tokens, room))[0]
+            (answer,) = self.runner.generate([ids], min(max_new_tokens, room), self._stop())
+        return as_text(self.tokenizer, answer)
+
+    def _stop(self) -> frozenset[int]:
+        """What ends an answer."""
+        return stop_token_ids(self.model, self.tokenizer)
 
     def _encode(self, records: Sequence[Record], with_rephrases: bool) -> list[Wordings]:
         return [encode_record(r, self.encoder, self.context, with_rephrases) for r in records]
@@ -585,7 +589,9 @@ class Editor:
             return records
         self._encode(records, with_rephrases)  # what cannot be used is said before any work
         with self.disable_edits(), self._held():
-            return OwnWords(self.model, self.tokenizer, self.encoder).fill(records, with_rephrases)
+            return OwnWords(self.runner, self.encoder, self.context, self._stop()).fill(
+                records, with_rephrases
+            )
 
     @property
     def context(self) -> int:

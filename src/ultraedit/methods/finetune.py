@@ -145,7 +145,7 @@ class FineTuneEngine(PlainEngine):
     ) -> None:
         """All edits so far, `step` after each backward pass; `pause` in place of the listener's own."""
         train(
-            Lesson(self.live.stack, list(state.pairs.values())),
+            Lesson(self.live.runner, list(state.pairs.values())),
             step,
             epochs=self.method.epochs,
             batch=self.method.batch,

@@ -134,7 +134,7 @@ def plan(
                 _pass_over_alike(structure, first, stack.lengths)
                 memory.moment = "measuring text"
                 calibration = measure(
-                    stack,
+                    LocalRunner(stack, weights),
                     weights,
                     _windows(workload),
                     method,
