@@ -134,8 +134,7 @@ def edit(  # noqa: PLR0913 - each option is a parameter
         else:
             edit_one(workspace, prompt or "", target or "", rephrase or [], json_output=json_output)
         return
-    refuse_elsewhere(model, "again", again)
-    refuse_elsewhere(model, "base", base)
+    refuse_elsewhere(model, {"again": again, "base": base})
 
     settings.method()  # refuses a bad setting before the model is loaded
     _check_what(prompt, target, file, rephrase, with_rephrases)

@@ -9,7 +9,6 @@ import typer
 
 from ultraedit.cli.common import repeated_warnings
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.errors import DataError
 from ultraedit.model.form import FormChoice
 
 if TYPE_CHECKING:
@@ -118,8 +117,6 @@ def ask_workspace(
     """Ask the head, or a mark; with `compare` another mark or state beside it ("base" is the unedited model).  Then
     close the workspace."""
     with workspace:
-        if not prompt.strip():
-            raise DataError("the prompt is empty; give the question the model is asked.")
         names = [at or "head", *([compare] if compare is not None else [])]
         for name in names:
             workspace.history.resolve(name)

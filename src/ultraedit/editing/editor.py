@@ -32,10 +32,10 @@ from ultraedit.editing.assemble import (
     where,
 )
 from ultraedit.editing.memory import give_back_freed
-from ultraedit.editing.notes import Notes, lasting_name
+from ultraedit.editing.notes import Notes, lasting_name, notes_of
 from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
 from ultraedit.editing.own_words import OwnWords
-from ultraedit.editing.plain import has_adapter, plain_name
+from ultraedit.editing.plain import plain_name
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.save import save_model
 from ultraedit.editing.snapshot import Snapshot
@@ -643,15 +643,7 @@ class Editor:
         Returns:
             What a saved folder's `ultraedit.json` holds.
         """
-        return Notes(
-            base=self.base,
-            edits=self.edits,
-            turns=self.turns,
-            form=self.form,
-            method=self.method,
-            modules=tuple(plain_name(w.name) for w in self.weights),
-            adapter_merged=has_adapter(self.model),
-        )
+        return notes_of(self)
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the edited model as a plain checkpoint that transformers loads alone.

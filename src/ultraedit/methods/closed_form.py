@@ -135,13 +135,15 @@ class ClosedForm(Method):
 class ClosedFormState(State):
     """A state with the verbs of `core.turn.TurnState`, whose equations they are."""
 
-    @property
-    @abstractmethod
-    def steps(self) -> int: ...
+    method: ClosedForm
 
     @property
-    @abstractmethod
-    def ridge(self) -> float: ...
+    def steps(self) -> int:
+        return self.method.steps
+
+    @property
+    def ridge(self) -> float:
+        return self.method.ridge
 
     @property
     def relative_ridge(self) -> bool:

@@ -28,6 +28,7 @@ from ultraedit.methods.base import (
     Ids,
     LiveModel,
     Method,
+    Needs,
     State,
     TurnResult,
     require_positive,
@@ -40,6 +41,15 @@ from ultraedit.model.batch import Batch
 CONTEXT_TOKENS = 8
 GROUP = 25
 """Edits whose values are sought together; they do not influence each other."""
+
+
+def needs_of_located(memory: str) -> Needs:
+    """What every such method needs, and what this one keeps."""
+    return Needs(
+        training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
+        subject="Yes: the key is read at the subject's last token.",
+        memory=memory,
+    )
 
 
 @dataclass(frozen=True)
