@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ultraedit.errors import ConfigError
-from ultraedit.export import AdapterSettings, export
+from ultraedit.export import export
 from ultraedit.io.atomic import new_output
 
 KINDS = ("merged", "delta", "lora", "gguf-lora", "card")
@@ -36,13 +36,7 @@ def test_an_occupied_target_is_refused_and_left_alone(llama, tmp_path, kind):
         target.mkdir()
         (target / "mine").write_text("mine")
     with pytest.raises(ConfigError, match="--overwrite"):
-        export(
-            llama.editor,
-            kind,
-            target,
-            records=llama.records,
-            adapter=AdapterSettings(rank=8, force=True),
-        )
+        llama.export(kind, target, rank=8, force=True)
     assert "mine" in (target.read_text() if target.is_file() else (target / "mine").read_text())
     assert [f.name for f in tmp_path.iterdir()] == [target.name]
 
@@ -55,14 +49,7 @@ def test_overwrite_replaces_everything_that_was_there(llama, tmp_path, kind):
     else:
         target.mkdir()
         (target / "mine").write_text("mine")
-    export(
-        llama.editor,
-        kind,
-        target,
-        records=llama.records,
-        adapter=AdapterSettings(rank=8, force=True),
-        overwrite=True,
-    )
+    llama.export(kind, target, rank=8, force=True, overwrite=True)
     assert [f.name for f in tmp_path.iterdir()] == [target.name]
     assert target.is_file() == (kind in ("gguf-lora", "card"))
     assert not (target / "mine").exists()
@@ -76,14 +63,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(llama, tmp_path, ki
     target = tmp_path / ("README.md" if kind == "card" else "there")
     target.write_text("mine")
     with _files_of_at_most(room), pytest.raises(ConfigError, match="nothing was left there"):
-        export(
-            llama.editor,
-            kind,
-            target,
-            records=llama.records,
-            adapter=AdapterSettings(rank=8, force=True),
-            overwrite=True,
-        )
+        llama.export(kind, target, rank=8, force=True, overwrite=True)
     assert [f.name for f in tmp_path.iterdir()] == [target.name]
     assert target.read_text() == "mine"
 
