@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ultraedit.editing.notes import NOTES, Notes, lasting_name, read_notes
+from ultraedit.editing.notes import NOTES, Noted, Notes, lasting_name, read_notes
 from ultraedit.editing.plain import has_adapter
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.io.digest import bit_sums, fingerprint

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from ultraedit.data.requests import bundled_requests
 from ultraedit.errors import DataError
