@@ -234,9 +234,9 @@ class Editor:
             Its receipt, with the answers and the time that all of it took.
         """
         started = time.perf_counter()
-        before = self._answer(
-            record.prompt, self._asked(record.prompt, self.encoder), BEFORE_TOKENS
-        )
+        asked = self.recall(record.prompt)
+        ids = self.encoder.prompt(asked)
+        before = self._answer(record.prompt, ids, BEFORE_TOKENS)
         written = write()
         receipt = written.receipts[0]
         if written.in_force and receipt.learned and bool(written.result.stops[0]):
@@ -244,7 +244,9 @@ class Editor:
             taught = self.encoder.pair(record.prompt, said_for(record))[1]
             after = as_text(self.tokenizer, taught)
         else:
-            after = self._answer(record.prompt, self._asked(record.prompt, self.encoder))
+            again = self.recall(record.prompt)  # a method that retrieves may find the edit now
+            ids = ids if again == asked else self.encoder.prompt(again)
+            after = self._answer(record.prompt, ids)
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:

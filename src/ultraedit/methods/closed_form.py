@@ -132,6 +132,7 @@ class ClosedForm(Method):
         )
 
 
+@dataclass(frozen=True)
 class ClosedFormState(State):
     """A state with the verbs of `core.turn.TurnState`, whose equations they are."""
 
