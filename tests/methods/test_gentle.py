@@ -17,7 +17,7 @@ from ultraedit.core.solve import solver
 from ultraedit.data.record import Record
 from ultraedit.editing.own_words import OwnWords, _first_sentence
 from ultraedit.editing.rewordings import Rewordings, keeps_names
-from ultraedit.editing.state import calibration_from_tensors, calibration_tensors
+from ultraedit.editing.snapshot import calibration_from_tensors, calibration_tensors
 from ultraedit.methods import calibration_cache
 from ultraedit.methods.base import NO_EDIT, LiveModel
 from ultraedit.methods.own_answers import FIRST_WEIGHT, answer_keys, own_answers, request_ids
@@ -134,7 +134,7 @@ def test_the_metric_holds_the_models_own_answers() -> None:
     assert len(calibration.key_sizes) == len(live.weights)
     parts = _live(live)
     answers = own_answers(parts, request_ids(live.encoder))
-    keys, counts = zip(*answer_keys(live.stack, live.weights, answers), strict=True)
+    keys, counts = zip(*answer_keys(live.runner, answers), strict=True)
     rows = torch.cat([k[0] for k in keys])
     count = torch.cat(counts)
     size = float((rows.square().mean(1) * count).sum() / count.sum())
@@ -153,7 +153,6 @@ def _live(live: Editor) -> LiveModel:
         live.tokenizer,
         live.encoder,
         find_structure(live.model),
-        live.stack,
         live.weights,
         live.runner,
         tiny.TEXT,
@@ -194,7 +193,7 @@ def test_the_target_goes_where_the_model_would_say_it_if_it_were_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     live = editor("chat")
-    made = OwnWords(live.model, live.tokenizer, live.encoder)
+    made = OwnWords(live.runner, live.encoder, live.context, frozenset())
     ids = live.encoder.inside
     monkeypatch.setattr(made, "_answers", lambda prompts: [ids("It is old.") for _ in prompts])
     places = [0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.95]
@@ -423,7 +422,7 @@ def test_a_wording_keeps_all_names_and_numbers() -> None:
 
 def test_wordings_are_the_models_own_then_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     live = editor()
-    maker = Rewordings(live.model, live.tokenizer)
+    maker = Rewordings(live.runner, live.tokenizer, live.context, frozenset())
     lines = [
         [
             ["Who leads Orvane?", "Who heads it?", "who runs orvane"],

@@ -19,7 +19,13 @@ from ultraedit.cli.common import (
 from ultraedit.cli.options import option_word, with_options
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import BaseOption, ServerOption, refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import (
+    BaseOption,
+    ServerOption,
+    opened,
+    refuse_elsewhere,
+    refuse_fixed,
+)
 from ultraedit.errors import ConfigError
 from ultraedit.settings import EditSettings, Loading
 
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @with_options(settings=EditSettings(), loading=Loading())
-def edit(
+def edit(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     prompt: Annotated[
         str | None, typer.Argument(metavar="PROMPT", help="The prompt to edit.")
@@ -121,33 +127,22 @@ def edit(
         from ultraedit.cli.edit_workspace import edit_file, edit_one
 
         seed_all(seed)
+        workspace = opened(Path(model), base, loading)
         if file is not None:
             edit_file(
-                model,
+                workspace,
                 file,
                 total=total,
                 turn_size=turn_size,
                 with_rephrases=with_rephrases,
                 again=again,
                 consolidate=consolidate,
-                base=base,
-                loading=loading,
                 json_output=json_output,
             )
         else:
-            edit_one(
-                model,
-                prompt or "",
-                target or "",
-                rephrase or [],
-                base=base,
-                loading=loading,
-                json_output=json_output,
-            )
+            edit_one(workspace, prompt or "", target or "", rephrase or [], json_output=json_output)
         return
-    refuse_elsewhere(model, "again", again)
-    refuse_elsewhere(model, "consolidate", consolidate)
-    refuse_elsewhere(model, "base", base)
+    refuse_elsewhere(model, {"again": again, "consolidate": consolidate, "base": base})
 
     settings.method()  # refuses a bad setting before the model is loaded
     _check_what(prompt, target, file, rephrase, with_rephrases, consolidate)

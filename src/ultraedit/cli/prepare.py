@@ -32,7 +32,7 @@ PRESET = "gentle"
 
 
 @with_options(settings=EditSettings(preset=PRESET), loading=Loading())
-def prepare(
+def prepare(  # noqa: PLR0913 - each option is a parameter
     file: Annotated[
         str,
         typer.Argument(
@@ -92,7 +92,7 @@ def prepare(
             with workspace.editor.disable_edits():
                 found = _prepared(workspace.editor, records, in_force, json_output)
     else:
-        refuse_elsewhere(model, "base", base)
+        refuse_elsewhere(model, {"base": base})
         settings.method()
         from ultraedit.editing.editor import Editor
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from ultraedit.model.context import context_length
-from ultraedit.model.generate import greedy_ids, stop_token_ids
+from ultraedit.model.runner.base import Runner
 
 SHOWN = (
     (
@@ -125,10 +124,16 @@ _PLAIN = frozenset(
 class Rewordings:
     """Makes wordings with one unedited model."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        self._context = context_length(model, tokenizer)
-        self._stop = stop_token_ids(model, tokenizer)
+    def __init__(
+        self,
+        runner: Runner,
+        tokenizer: PreTrainedTokenizerBase,
+        context: int,
+        stop: frozenset[int],
+    ) -> None:
+        """stop: tokens that end an answer."""
+        self.runner, self.tokenizer = runner, tokenizer
+        self._context, self._stop = context, stop
 
     def make(self, prompts: Sequence[str], count: int) -> list[tuple[str, ...]]:
         """`count` wordings of each prompt: the model's own as far as they go, then frames.
@@ -162,7 +167,7 @@ class Rewordings:
         ]
         room = [i for i, ids in enumerate(encoded) if len(ids) + TOKENS <= self._context]
         lines: list[list[str]] = [[] for _ in prompts]
-        said = greedy_ids(self.model, [encoded[i] for i in room], TOKENS, self._stop, BATCH)
+        said = self.runner.generate([encoded[i] for i in room], TOKENS, self._stop, BATCH)
         for i, ids in zip(room, said, strict=True):
             text = "1." + str(self.tokenizer.decode(ids, skip_special_tokens=True))
             first = re.split(r"\n\s*\n|Question:", text)[0].split("\n")[:3]

@@ -24,7 +24,6 @@ from ultraedit.errors import ConfigError
 from ultraedit.model.find import Structure
 from ultraedit.model.form import PromptForm
 from ultraedit.model.runner.base import Runner
-from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.weights import EditedWeight
 
@@ -75,7 +74,6 @@ class LiveModel:
     tokenizer: PreTrainedTokenizerBase
     encoder: PromptEncoder
     structure: Structure
-    stack: Stack
     weights: tuple[EditedWeight, ...]
     runner: Runner
     text: str

@@ -135,21 +135,23 @@ class ClosedForm(Method):
             live.weights,
             calibration,
             self,
-            micro_batch=live.micro_batch,
-            begin=live.encoder.opening,
+            Batching(live.micro_batch, begin=live.encoder.opening),
         )
 
 
+@dataclass(frozen=True)
 class ClosedFormState(State):
     """A state with the verbs of `core.turn.TurnState`, whose equations they are."""
 
-    @property
-    @abstractmethod
-    def steps(self) -> int: ...
+    method: ClosedForm
 
     @property
-    @abstractmethod
-    def ridge(self) -> float: ...
+    def steps(self) -> int:
+        return self.method.steps
+
+    @property
+    def ridge(self) -> float:
+        return self.method.ridge
 
     @property
     def relative_ridge(self) -> bool:
@@ -168,6 +170,19 @@ class ClosedFormState(State):
         return self
 
 
+@dataclass(frozen=True)
+class Batching:
+    """How a turn is cut into micro-batches, and what is kept of them from step to step."""
+
+    micro_batch: int = MICRO_BATCH
+    """Rows run at once, at most."""
+    begin: int = 1
+    """Tokens that all prompts begin with, and at least 1: none of those is ever edited."""
+    trunk_cache_bytes: int = 512 * 2**20
+    leave_out_learned: bool = True
+    """Off for a plan of the most that a turn can take."""
+
+
 class TurnEngine(Engine):
     """Runs turns of a method in closed form."""
 
@@ -177,24 +192,14 @@ class TurnEngine(Engine):
         weights: Sequence[EditedWeight],
         calibration: Calibration,
         method: ClosedForm,
-        *,
-        micro_batch: int = MICRO_BATCH,
-        trunk_cache_bytes: int = 512 * 2**20,
-        begin: int = 1,
-        leave_out_learned: bool = True,
+        batching: Batching | None = None,
     ) -> None:
-        """begin: number of tokens that all prompts begin with, and at least 1: none of those is ever edited.
-
-        leave_out_learned: off for a plan of the most that a turn can take.
-        """
         self.runner = runner
         self.weights = tuple(weights)
         self.calibration = calibration
         self.method: ClosedForm = method
-        self.micro_batch = micro_batch
-        self.trunk_cache_bytes = trunk_cache_bytes
-        self.begin = begin
-        self.leave_out_learned = leave_out_learned
+        self.batching = batching or Batching()
+        self.micro_batch = self.batching.micro_batch
         self._pull: Pull | None = None
 
     def pull(self) -> Pull | None:
@@ -248,7 +253,7 @@ class TurnEngine(Engine):
         """The micro-batches of a turn."""
         size = self.method.micro_batch
         if size is None:
-            begin = self.begin if self.method.edited_prompt_tokens else 0
+            begin = self.batching.begin if self.method.edited_prompt_tokens else 0
             return self.runner.batches(pairs, self.micro_batch, begin)
         # as released: sorted by the length of prompt and answer together, longest first
         order = sorted(
@@ -264,7 +269,8 @@ class _LiveTurn:
     def __init__(self, engine: TurnEngine, pairs: Sequence[Ids]) -> None:
         self.engine = engine
         self.runner, self.weights, self.method = engine.runner, engine.weights, engine.method
-        self.cache = TrunkCache(engine.runner, engine.batches(pairs), engine.trunk_cache_bytes)
+        limit = engine.batching.trunk_cache_bytes
+        self.cache = TrunkCache(engine.runner, engine.batches(pairs), limit)
         self.runner.listener.made("trunk cache", *self.cache.kept)
         self.pull = engine.pull()
         if self.pull is not None:
@@ -284,7 +290,7 @@ class _LiveTurn:
             self.cache.forget_prefixes()  # the last step sees all that was done
             if self.pull is not None:
                 self.pull.forget_prefixes()
-        if step and self.engine.leave_out_learned:
+        if step and self.engine.batching.leave_out_learned:
             self._leave_out_learned()
         if not any(b.lengths for b in self.cache.batches):
             return []

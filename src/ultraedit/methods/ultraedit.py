@@ -144,14 +144,6 @@ class UltraEditState(ClosedFormState):
     """Per map: ordinary text and the keys of every turn so far; empty where the method has none."""
 
     @property
-    def steps(self) -> int:
-        return self.method.steps
-
-    @property
-    def ridge(self) -> float:
-        return self.method.ridge
-
-    @property
     def relative_ridge(self) -> bool:
         return self.method.own_weight > 0
 

@@ -18,7 +18,7 @@ from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Calibration, EncodedTurn, Method
 from ultraedit.methods.calibration import measure
-from ultraedit.methods.closed_form import ClosedForm, TurnEngine
+from ultraedit.methods.closed_form import Batching, ClosedForm, TurnEngine
 from ultraedit.methods.own_answers import blank_answers
 from ultraedit.methods.presets import PRESETS
 from ultraedit.methods.ultraedit import UltraEditState
@@ -134,7 +134,7 @@ def plan(
                 _pass_over_alike(structure, first, stack.lengths)
                 memory.moment = "measuring text"
                 calibration = measure(
-                    stack,
+                    LocalRunner(stack, weights),
                     weights,
                     _windows(workload),
                     method,
@@ -217,8 +217,7 @@ def _late_turn(
         weights,
         calibration,
         method,
-        micro_batch=workload.micro_batch,
-        leave_out_learned=False,  # the most that a turn can take
+        Batching(workload.micro_batch, leave_out_learned=False),  # the most that a turn can take
     )
     with memory.part("metric and statistics"):
         state = engine.start()

@@ -18,7 +18,7 @@ from ultraedit.methods.ultraedit import load_metrics, metric_tensors
 
 
 @dataclass(frozen=True)
-class EditorState:
+class Snapshot:
     """A snapshot.  Nobody writes into its tensors: the editor shares them."""
 
     shifts: dict[str, Float[Tensor, "_ _"]]
