@@ -97,13 +97,13 @@ def test_the_reading_of_own_answers_pauses_between_its_passes(
     """One through the blocks, and two through the head."""
     editor = served.workspace.editor
     heads: list[int] = []
-    real = editor.stack.head
+    real = editor.runner.head
 
     def counted(hidden: Any) -> Any:
         heads.append(len(hidden))
         return real(hidden)
 
-    monkeypatch.setattr(editor.stack, "head", counted)
+    monkeypatch.setattr(editor.runner, "head", counted)
     most: list[int] = []
 
     def paused() -> None:

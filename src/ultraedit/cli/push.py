@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @with_options(without=("dtype",), loading=Loading())
-def push(
+def push(  # noqa: PLR0913 - each option is a parameter
     workspace: WorkspaceArgument,
     url: Annotated[
         str, typer.Argument(metavar="URL", help="Where vLLM, SGLang or llama.cpp answers.")

@@ -13,7 +13,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, ServerError
 from ultraedit.export.exporting import export
 from ultraedit.export.factors import RANKS, factorise, useful_ranks
-from ultraedit.export.lora import KEEP, AdapterReport
+from ultraedit.export.lora import KEEP, AdapterReport, AdapterSettings
 from ultraedit.pushing import folders
 from ultraedit.pushing.endpoint import Endpoint
 from ultraedit.pushing.find import How, find_way
@@ -258,7 +258,7 @@ class _Step:
         if self._editor is None:
             self._editor = self.workspace.editor
             if self.turn != self.workspace.head:
-                self._editor.restore(self.workspace.state(self.turn))
+                self._editor.restore(self.workspace.snapshot(self.turn))
         return self._editor
 
     def records(self) -> list[Record]:
@@ -366,7 +366,12 @@ def _adapter(step: _Step, made: Path, tell: Tell) -> AdapterReport:
 
     def write(rank: int | None) -> AdapterReport:
         done = export(
-            step.editor(), way.takes, made, records=records, rank=rank, force=True, overwrite=True
+            step.editor(),
+            way.takes,
+            made,
+            records=records,
+            adapter=AdapterSettings(rank, force=True),  # what it keeps is told in words of a push
+            overwrite=True,
         )
         assert done.adapter is not None
         return done.adapter
