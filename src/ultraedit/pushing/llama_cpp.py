@@ -1,4 +1,4 @@
-"""llama.cpp: adapters are given at its start, and switched by their scale while it runs."""
+"""llama.cpp: adapters are given at its start, and switched by their scale while it runs.  Seen at work on a CPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADAPTERS = "/lora-adapters"
 class LlamaCppLora(Way):
     """A version is a file that the server was started with; one is switched on at a time.
 
-    Until its answers were right the file is asked by requests that name it, so that nobody else hears it.
+    Until its answers were right the file is asked by requests that name it, whatever scale it has for others.
     """
 
     takes = "gguf-lora"
