@@ -13,6 +13,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokeniz
 from ultraedit.model.find import decoder_of
 from ultraedit.model.keeps import kept, new_cache
 from ultraedit.model.replace import head_logits
+from ultraedit.model.runner.rows import ids_device
 from ultraedit.serving.asks import Ask, Ended, Ending, Piece, Scored, Wish
 from ultraedit.serving.rows import RowsCache
 from ultraedit.serving.sampling import Chooser, Likelihood, likelihoods
@@ -45,7 +46,7 @@ class Runner:
     @property
     def device(self) -> torch.device:
         """Where ids go."""
-        return self.model.get_input_embeddings().weight.device  # type: ignore[return-value]
+        return ids_device(self.model)
 
 
 class Row:

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ultraedit.model.context import context_length
+from ultraedit.model.devices import is_spread
 from ultraedit.model.keeps import kept, new_cache
 from ultraedit.model.replace import head_logits
 from ultraedit.model.runner.rows import pad_left, run_decoder
@@ -114,7 +115,8 @@ def _batch(
         if leave and 0 < len(keep) < len(rows):
             assert cache is not None
             index = torch.tensor(keep)
-            cache.batch_select_indices(index.to(hidden.device))
+            # blocks on several devices keep their keys each on its own: an index in memory suits all
+            cache.batch_select_indices(index if is_spread(model) else index.to(hidden.device))
             mask, choice, rows = mask[index], choice[index], [rows[at] for at in keep]
         ids = choice[:, None] if cache is not None else torch.cat([ids, choice[:, None]], dim=1)
         mask = torch.cat([mask, torch.ones_like(choice[:, None])], dim=1)

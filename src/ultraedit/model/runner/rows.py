@@ -11,12 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from ultraedit.model.devices import runs_on
 from ultraedit.model.find import decoder_of
 
 
 def ids_device(model: PreTrainedModel) -> torch.device:
     """Where the embedding lies: inputs go there."""
-    return model.get_input_embeddings().weight.device  # type: ignore[return-value]
+    return runs_on(model.get_input_embeddings())  # type: ignore[arg-type]
 
 
 def run_decoder(
