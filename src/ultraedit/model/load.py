@@ -164,6 +164,8 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
             f'device "{name}" cannot be used here ({one_line(error)}); use cpu, or cuda where there is one.'
