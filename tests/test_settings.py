@@ -21,6 +21,7 @@ from ultraedit.settings import EditSettings
 from ultraedit.workspace import create
 from ultraedit.workspace.config import WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
+from workspace import made
 
 OTHER: dict[str, Any] = {
     "preset": "fast",
@@ -183,6 +184,58 @@ def test_settings_of_another_kind_are_quoted(base: Path, tmp_path: Path) -> None
 def test_a_benchmark_names_its_presets_a_row_each() -> None:
     with pytest.raises(ConfigError, match="settings names the preset 'fast'"):
         Config("model", "data", settings=EditSettings("fast"))
+
+
+LOADING: dict[str, tuple[str, ...]] = {
+    "edit": ("edit", "base", "Who?", "Ann"),
+    "edit, a workspace": ("edit", "ws", "Who?", "Ann"),
+    "ask": ("ask", "base", "Who?"),
+    "ask, a workspace": ("ask", "ws", "Who?"),
+    "init": ("init", "new", "--model", "base"),
+    "bench": ("bench", "base", "--data", "facts.jsonl", "--out", "out"),
+    "eval": ("eval", "base", "--base", "base", "--data", "facts.jsonl", "--out", "out"),
+    "eval, a workspace": ("eval", "ws", "--out", "out"),
+    "study": ("study", "grid.yaml", "--data", "facts.jsonl", "--out", "out"),
+    "demo": ("demo", "--model", "base", "--out", "out"),
+    "undo": ("undo", "ws", "--last", "1"),
+    "rollback": ("rollback", "ws", "--to", "0"),
+    "export, a workspace": ("export", "ws", "--to", "delta", "--out", "out"),
+    "export": ("export", "edited", "--to", "delta", "--out", "out"),
+    "serve": ("serve", "ws", "--port", "0"),
+}
+"""What a verb is called with, up to where it loads a model."""
+
+
+@pytest.fixture(scope="module")
+def loadable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the verbs of `LOADING` name."""
+    folder = tmp_path_factory.mktemp("loadable")
+    with made.make(folder) as workspace:
+        made.fill(workspace, 1)
+        workspace.editor.save_pretrained(folder / "edited")
+    rows = "".join(f'{{"prompt": "Who {i}?", "target": "Ann"}}\n' for i in range(4))
+    (folder / "facts.jsonl").write_text(rows)
+    grid = "model: base\ndevelopment: [0, 2]\nreport: [2, 4]\nedits: 2\nreport_edits: 2\nturn_size: 2\n"
+    (folder / "grid.yaml").write_text(grid + "presets: [fast]\nfinalists: 1\n")
+    return folder
+
+
+@pytest.mark.parametrize("verb", LOADING)
+def test_a_verb_that_loads_a_model_spreads_it_as_asked(
+    monkeypatch: pytest.MonkeyPatch, loadable: Path, verb: str
+) -> None:
+    seen: list[Any] = []
+
+    def stop(*_: object, **given: Any) -> None:
+        seen.append(given.get("device_map"))
+        raise RuntimeError("arrived")
+
+    monkeypatch.chdir(loadable)
+    monkeypatch.setattr("ultraedit.model.load.AutoModelForCausalLM.from_pretrained", stop)
+    with pytest.raises(SystemExit) as left:
+        main([*LOADING[verb], "--device-map", '{"model.layers.0": "disk", "": "cpu"}'])
+    assert left.value.code == 2
+    assert seen == [{"model.layers.0": "disk", "": "cpu"}]
 
 
 @pytest.mark.parametrize("verb", ["bench", "eval"])

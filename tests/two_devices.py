@@ -22,7 +22,8 @@ from ultraedit.editing.editor import Editor
 from ultraedit.model import stack
 from ultraedit.settings import EditSettings
 
-PRESETS = ("default", "thorough", "paper")
+PRESETS = ("thorough", "paper")
+"""The one that does all that `default` does and more, and the one whose statistics are pooled over maps."""
 MODULES = ("model.layers.1.mlp.down_proj", "model.layers.2.mlp.down_proj")
 """One on each device."""
 TURNS = [[Record(*fact) for fact in tiny.FEW], [Record(*fact) for fact in tiny.FACTS[4:6]]]

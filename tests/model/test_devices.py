@@ -26,6 +26,7 @@ from ultraedit.export import apply_delta, export, open_folder
 from ultraedit.model.devices import held_parameters, is_spread, pinned, runs_on
 from ultraedit.model.load import load
 from ultraedit.settings import EditSettings, Loading
+from ultraedit.workspace.changes import undo
 from ultraedit.workspace.create import create_workspace
 from ultraedit.workspace.verify import verify
 from ultraedit.workspace.workspace import Workspace
@@ -42,6 +43,13 @@ def editor(model: PreTrainedModel, **settings: Any) -> Editor:
 def logits(model: PreTrainedModel) -> torch.Tensor:
     with torch.no_grad():
         return model(input_ids=IDS).logits
+
+
+def hooks_of(model: PreTrainedModel) -> dict[str, Any]:
+    """What accelerate put on each module's instance."""
+    hooked = [(n, m) for n, m in model.named_modules() if hasattr(m, "_hf_hook")]
+    assert len(hooked) > 20
+    return {n: (m.__dict__["forward"], m._hf_hook) for n, m in hooked}
 
 
 def on_disk(*away: str) -> dict[str, str | int]:
@@ -64,7 +72,7 @@ def test_a_model_with_blocks_on_disk_is_edited_to_the_bit(tmp_path: Path) -> Non
     away = ("model.layers.0", "model.layers.3", "model.embed_tokens")
     model = offloaded(tiny.llama(), tmp_path, *away)
     assert logits(model).equal(logits(whole))
-    hooks = {n: (m.__dict__["forward"], m._hf_hook) for n, m in model.named_modules()}
+    hooks = hooks_of(model)
     found, wanted = editor(model), editor(whole)
     for each in (found, wanted):
         each.edit_turn(TURN)
@@ -76,7 +84,7 @@ def test_a_model_with_blocks_on_disk_is_edited_to_the_bit(tmp_path: Path) -> Non
     assert all(states[0][name].equal(value) for name, value in states[1].items())
     assert logits(model).equal(logits(whole))
     assert all("forward" in block.__dict__ for block in model.model.layers)
-    assert hooks == {n: (m.__dict__["forward"], m._hf_hook) for n, m in model.named_modules()}
+    assert hooks == hooks_of(model)
     assert model.model.layers[0].mlp.down_proj.weight.is_meta
     prompt = "The mayor of Tasp is"
     assert found.ask(prompt, compare=True) == wanted.ask(prompt, compare=True)
@@ -85,7 +93,10 @@ def test_a_model_with_blocks_on_disk_is_edited_to_the_bit(tmp_path: Path) -> Non
 
 
 def test_two_devices_edit_as_one_does() -> None:
-    """Half of the blocks on a second device, either way round, with real numbers (`tests/second_device.py`)."""
+    """Half of the blocks on a second device, either way round, with real numbers (`tests/second_device.py`).
+
+    Its own linear maps round in another order, so the weights agree to rounding.
+    """
     tests = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-m", "two_devices"],
@@ -97,10 +108,10 @@ def test_two_devices_edit_as_one_does() -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found) == 6
+    assert len(found) == 4
     for what, seen in found.items():
         assert seen["devices"] == what.split(", ")[1:], what
-        assert seen["apart"] == 0, what
+        assert seen["apart"] < 1e-6, what
         assert seen["answers"] and seen["hooks"], what
 
 
@@ -251,7 +262,7 @@ def test_a_workspace_of_a_spread_model_opens_whole_and_the_other_way_round(tmp_p
         with Workspace.open(folder, write=True, device_map=other) as ws:
             assert is_spread(ws.editor.model) == bool(other)
             ws.edit_turn(TURN)
-            ws.undo(1)
+            undo(ws, 1)
             heads[name] = [w.parameter.detach().clone() for w in ws.editor.weights]
             digests = [row.shifts for row in ws.store.journal.turns.values()]
             heads[name + " digests"] = digests

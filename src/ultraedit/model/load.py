@@ -6,7 +6,8 @@ import warnings
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -84,9 +85,10 @@ def load(
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     part = "tokenizer"
     spread: dict[str, Any] = {}
-    offload = None if device_map is None else TemporaryDirectory(prefix="ultraedit-offload-")
-    if offload is not None:  # written to only where a checkpoint's own files cannot be read from
-        spread = {"device_map": device_map, "offload_folder": offload.name}
+    cleared: Any = None
+    if device_map is not None:  # written to only where a checkpoint's own files cannot be read from
+        spread = {"device_map": device_map, "offload_folder": mkdtemp(prefix="ultraedit-offload-")}
+        cleared = weakref.finalize(config, rmtree, spread["offload_folder"], ignore_errors=True)
     try:
         with no_progress_bars(), no_logs(*LOGGERS):
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
@@ -99,6 +101,12 @@ def load(
                 **options,
                 **spread,
             )
+            if isinstance(
+                device_map, Mapping
+            ):  # of one device transformers does not look whether it is all
+                from accelerate.utils.modeling import check_device_map
+
+                check_device_map(loaded[0], dict(device_map))
     except Exception as error:  # a damaged file or a checkpoint's own code can raise anything
         if isinstance(error, MemoryError | RuntimeError) and _is_memory(error):
             raise ModelError(
@@ -114,12 +122,13 @@ def load(
             raise unreadable_quantised(str(name), config, error) from error
         raise unreadable(str(name), source, part, error) from error
     model, report = loaded
+    if cleared is not None:
+        cleared.detach()
+        weakref.finalize(model, rmtree, spread["offload_folder"], ignore_errors=True)
     refuse_incomplete(str(name), model, report)
     refuse_foreign_tokenizer(str(name), model, tokenizer)
     if where is not None:
         model.to(where)  # type: ignore[arg-type]
-    elif offload is not None:
-        weakref.finalize(model, offload.cleanup)
     if dtype == "auto":
         _warn_if_slow(str(name), model, main)
     model.eval().requires_grad_(False)
