@@ -198,7 +198,7 @@ LOADING: dict[str, tuple[str, ...]] = {
     "study": ("study", "grid.yaml", "--data", "facts.jsonl", "--out", "out"),
     "demo": ("demo", "--model", "base", "--out", "out"),
     "undo": ("undo", "ws", "--last", "1"),
-    "rollback": ("rollback", "ws", "--to", "0"),
+    "rollback": ("rollback", "ws", "--to", "1"),
     "export, a workspace": ("export", "ws", "--to", "delta", "--out", "out"),
     "export": ("export", "edited", "--to", "delta", "--out", "out"),
     "serve": ("serve", "ws", "--port", "0"),
@@ -210,8 +210,8 @@ LOADING: dict[str, tuple[str, ...]] = {
 def loadable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all that the verbs of `LOADING` name."""
     folder = tmp_path_factory.mktemp("loadable")
-    with made.make(folder) as workspace:
-        made.fill(workspace, 1)
+    with made.make(folder, undo_window=0) as workspace:  # so that going back writes again
+        made.fill(workspace, 3)
         workspace.editor.save_pretrained(folder / "edited")
     rows = "".join(f'{{"prompt": "Who {i}?", "target": "Ann"}}\n' for i in range(4))
     (folder / "facts.jsonl").write_text(rows)
@@ -222,7 +222,7 @@ def loadable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("verb", LOADING)
 def test_a_verb_that_loads_a_model_spreads_it_as_asked(
-    monkeypatch: pytest.MonkeyPatch, loadable: Path, verb: str
+    monkeypatch: pytest.MonkeyPatch, loadable: Path, tmp_path: Path, verb: str
 ) -> None:
     seen: list[Any] = []
 
@@ -233,7 +233,8 @@ def test_a_verb_that_loads_a_model_spreads_it_as_asked(
     monkeypatch.chdir(loadable)
     monkeypatch.setattr("ultraedit.model.load.AutoModelForCausalLM.from_pretrained", stop)
     with pytest.raises(SystemExit) as left:
-        main([*LOADING[verb], "--device-map", '{"model.layers.0": "disk", "": "cpu"}'])
+        words = [str(tmp_path / "out") if word == "out" else word for word in LOADING[verb]]
+        main([*words, "--device-map", '{"model.layers.0": "disk", "": "cpu"}'])
     assert left.value.code == 2
     assert seen == [{"model.layers.0": "disk", "": "cpu"}]
 
