@@ -17,7 +17,6 @@ from ultraedit.settings import EditSettings
 EXPERTS = "its experts are packed into one tensor"
 NO_MLP = "cannot be edited by structure"
 COLUMNS = "because it counts by column"
-POSITIONS = "counts positions in its own way"
 BETWEEN = "does more between its blocks than hand hidden states on"
 REFUSED: dict[str, str] = {
     "BartConfig": COLUMNS,
@@ -25,9 +24,7 @@ REFUSED: dict[str, str] = {
     "BlenderbotConfig": COLUMNS,
     "BlenderbotSmallConfig": COLUMNS,
     "BltConfig": COLUMNS,
-    "CamembertConfig": POSITIONS,
     "CpmAntConfig": NO_MLP,
-    "Data2VecTextConfig": POSITIONS,
     "DbrxConfig": NO_MLP,
     "DeepseekV4Config": COLUMNS,
     "FalconMambaConfig": NO_MLP,
@@ -59,15 +56,10 @@ REFUSED: dict[str, str] = {
     "ProphetNetConfig": "is no causal language model",
     "Qwen3MoeConfig": EXPERTS,
     "ReformerConfig": BETWEEN,
-    "RobertaConfig": POSITIONS,
-    "RobertaPreLayerNormConfig": POSITIONS,
     "RwkvConfig": NO_MLP,
     "TrOCRConfig": COLUMNS,
     "XLMConfig": NO_MLP,
-    "XLMRobertaConfig": POSITIONS,
-    "XLMRobertaXLConfig": POSITIONS,
     "XLNetConfig": "is no causal language model",
-    "XmodConfig": POSITIONS,
     "Zamba2Config": NO_MLP,
     "ZayaConfig": EXPERTS,
     "xLSTMConfig": COLUMNS,

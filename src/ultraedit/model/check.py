@@ -70,7 +70,7 @@ def _whole(stack: Stack, batch: Batch) -> Float[Tensor, "B T vocab"]:
     return stack.model(
         input_ids=batch.ids,
         attention_mask=batch.mask.long(),
-        position_ids=batch.positions,
+        position_ids=stack.numbered(batch.positions),
         use_cache=False,
     ).logits[:, batch.prefix_ids.shape[1] :]
 

@@ -32,6 +32,7 @@ from ultraedit.model.batch import (
 from ultraedit.model.cache import Prefix, PrefixCache, PrefixFinished, Shared, repeat
 from ultraedit.model.devices import runs_on
 from ultraedit.model.find import Structure
+from ultraedit.model.positions import first_position
 from ultraedit.model.replace import head_logits, replaced_forwards
 from ultraedit.model.runner.listener import Listener
 
@@ -222,6 +223,11 @@ class Stack:
         """Logits of hidden states, with the family's own scaling, bias and soft cap."""
         return head_logits(self.model, rows)
 
+    def numbered(self, positions: Int[Tensor, "b c"] | None) -> Int[Tensor, "b c"] | None:
+        """Positions counted from 0, as the family numbers them."""
+        first = first_position(self.model)
+        return positions + first if positions is not None and first else positions
+
     def forget(self) -> None:
         """Run the shared tokens anew: the model may have been changed."""
         self._shared = None
@@ -238,7 +244,7 @@ class Stack:
         out = self.decoder(
             input_ids=ids,
             attention_mask=None if mask is None else mask.long(),
-            position_ids=positions,
+            position_ids=self.numbered(positions),
             past_key_values=cache,
             use_cache=cache is not None,
         )

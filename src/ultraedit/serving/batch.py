@@ -12,6 +12,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokeniz
 
 from ultraedit.model.find import decoder_of
 from ultraedit.model.keeps import kept, new_cache
+from ultraedit.model.positions import first_position
 from ultraedit.model.replace import head_logits
 from ultraedit.model.runner.rows import ids_device
 from ultraedit.serving.asks import Ask, Ended, Ending, Piece, Scored, Wish
@@ -181,7 +182,7 @@ class Batch:
         return decoder_of(self._runner.model)(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=positions,
+            position_ids=positions + first_position(self._runner.model),
             past_key_values=self._cache,
             use_cache=self._cache is not None,
         ).last_hidden_state

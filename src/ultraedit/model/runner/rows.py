@@ -13,6 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from ultraedit.model.devices import runs_on
 from ultraedit.model.find import decoder_of
+from ultraedit.model.positions import first_position
 
 
 def ids_device(model: PreTrainedModel) -> torch.device:
@@ -40,7 +41,7 @@ def run_decoder(
     }
     if "position_ids" in inspect.signature(decoder.forward).parameters:
         positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-        arguments["position_ids"] = positions.to(device)
+        arguments["position_ids"] = positions.to(device) + first_position(model)
     if cache is not None:
         arguments["past_key_values"] = cache
     return decoder(**arguments).last_hidden_state
