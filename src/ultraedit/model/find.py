@@ -72,8 +72,11 @@ def find_structure(model: PreTrainedModel, *, named: bool = False) -> Structure:
     alike = [item for item in lists if len({type(m) for m in item[1]}) == 1]
     if not lists:
         raise _unsupported(model, "no list of like blocks with linear maps inside was found")
+    # an encoder of images is a model of its own inside the decoder
+    inside = [f"{n}." for n, m in decoder.named_modules() if n and isinstance(m, PreTrainedModel)]
+    own = [item for item in alike or lists if not item[0].startswith(tuple(inside))]
     # hybrids list two kinds of block; the longest list of one kind goes before
-    list_name, blocks = max(alike or lists, key=lambda item: len(item[1]))
+    list_name, blocks = max(own or alike or lists, key=lambda item: len(item[1]))
     prefix = next(name for name, module in model.named_modules() if module is decoder)
     blocks_name = f"{prefix}.{list_name}" if prefix else list_name
     found = [
@@ -107,8 +110,17 @@ def _ups_beside_last(maps: Maps) -> Maps:
     """The `up` maps beside the last map, where that is an MLP's `down`; else none."""
     if not maps:
         return []
-    down_name, (inner, hidden) = maps[-1]
-    siblings = [(name, shape) for name, shape in maps[:-1] if _parent(name) == _parent(down_name)]
+    parent = _parent(maps[-1][0])
+    beside = [item for item in maps[:-1] if _parent(item[0]) == parent]
+    found = _ups_among(beside, maps[-1][1])
+    if found or not parent:
+        return found
+    # gate and up may have a module of their own beside `down`, as in CPM-Ant
+    return _ups_among([item for item in maps[:-1] if item[0].startswith(f"{parent}.")], maps[-1][1])
+
+
+def _ups_among(siblings: Maps, down: tuple[int, int]) -> Maps:
+    inner, hidden = down
     ups = [
         (name, shape)
         for name, shape in siblings

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from ultraedit.model.columns import counts_by_column
 from ultraedit.model.find import decoder_of
 from ultraedit.model.keeps import kept, new_cache
 from ultraedit.model.positions import first_position
@@ -35,8 +36,9 @@ class Runner:
 
     @cached_property
     def joins(self) -> bool:
-        """Whether rows can be put together and taken apart: what a family keeps is keys and values alone."""
-        return kept(self.model) == "keys and values"
+        """Whether rows can be put together and taken apart: what a family keeps is keys and values alone, and padding
+        in front of a row changes nothing."""
+        return kept(self.model) == "keys and values" and not counts_by_column(self.model)
 
     def cache(self) -> Cache | None:
         """What a batch keeps from token to token; None for a family that has to run all tokens again."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+from ultraedit.model.columns import counts_by_column
 from ultraedit.model.context import context_length
 from ultraedit.model.devices import is_spread
 from ultraedit.model.keeps import kept, new_cache
@@ -48,7 +49,8 @@ def decode(
     `on_answers` is called after each batch with the number of answers it gave.
     """
     found: list[Continuation] = [Continuation([], stopped=False) for _ in prompts]
-    roomy = context_length(model) - max_new_tokens
+    with steady(model):  # where padding changes what is said, nobody may lie beside a longer one
+        roomy = 0 if counts_by_column(model) else context_length(model) - max_new_tokens
     for rows in groups([len(p) for p in prompts], roomy, batch_size, longest_first):
         with steady(model):
             made = _batch(model, [prompts[r] for r in rows], max_new_tokens, stop_ids, ended)
