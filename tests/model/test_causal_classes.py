@@ -20,10 +20,12 @@ COLUMNS = "because it counts by column"
 BETWEEN = "does more between its blocks than hand hidden states on"
 REFUSED: dict[str, str] = {
     "BltConfig": COLUMNS,
+    "CpmAntConfig": "is no causal language model",
     "DbrxConfig": NO_MLP,
     "DeepseekV4Config": COLUMNS,
     "FalconMambaConfig": NO_MLP,
     "FlexOlmoConfig": EXPERTS,
+    "GitConfig": "does not run block 2 on text alone",
     "GlmMoeDsaConfig": COLUMNS,
     "GptOssConfig": EXPERTS,
     "GraniteMoeConfig": EXPERTS,
@@ -50,6 +52,7 @@ REFUSED: dict[str, str] = {
     "XLNetConfig": "is no causal language model",
     "Zamba2Config": NO_MLP,
     "ZayaConfig": EXPERTS,
+    "xLSTMConfig": COLUMNS,
 }
 """Config class -> what the sentence says."""
 

@@ -72,11 +72,8 @@ def find_structure(model: PreTrainedModel, *, named: bool = False) -> Structure:
     alike = [item for item in lists if len({type(m) for m in item[1]}) == 1]
     if not lists:
         raise _unsupported(model, "no list of like blocks with linear maps inside was found")
-    # an encoder of images is a model of its own inside the decoder
-    inside = [f"{n}." for n, m in decoder.named_modules() if n and isinstance(m, PreTrainedModel)]
-    own = [item for item in alike or lists if not item[0].startswith(tuple(inside))]
     # hybrids list two kinds of block; the longest list of one kind goes before
-    list_name, blocks = max(own or alike or lists, key=lambda item: len(item[1]))
+    list_name, blocks = max(alike or lists, key=lambda item: len(item[1]))
     prefix = next(name for name, module in model.named_modules() if module is decoder)
     blocks_name = f"{prefix}.{list_name}" if prefix else list_name
     found = [
