@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -106,3 +108,17 @@ def test_what_cannot_be_built_tiny_is_listed_with_its_reason(
     reason = causal_classes.NOT_TINY[config_class.__name__]
     with pytest.raises(Exception, match=reason):
         causal_classes.build(config_class, model_class)
+
+
+def test_the_table_of_the_documentation_is_of_these_classes() -> None:
+    """`benchmarks/causal_classes.py --write docs/models.md` makes it anew."""
+    page = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- classes -->")[2].partition("<!-- end of classes -->")[0]
+    rows = [line.split(" | ", 3) for line in table.splitlines() if line.startswith("| ")][1:]
+    named = [(f"{config.removeprefix('| ')}Config", model) for config, model, _, _ in rows]
+    assert named == [(c.__name__, m.__name__) for c, m in CLASSES]
+    for (name, _), (_, _, kind, what) in zip(named, rows, strict=True):
+        if name in REFUSED:
+            assert kind not in ("edits", "not built tiny") and REFUSED[name] in what, name
+        else:
+            assert kind == ("not built tiny" if name in causal_classes.NOT_TINY else "edits"), name

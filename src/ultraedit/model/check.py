@@ -63,7 +63,9 @@ def check_split(stack: Stack) -> None:
         # blocks that keep other things than keys and values (state-space, linear attention, an index of tokens)
         stack.cached, stack.share = False, 0
         wrong = _wrong(stack, pairs, by_column)
-    if by_column and (wrong is not None or not stack.cached):  # a padded column would go into what is kept
+    if by_column and (
+        wrong is not None or not stack.cached
+    ):  # a padded column would go into what is kept
         raise ModelError(f"{name} {BY_COLUMN}, so it cannot be edited.")
     if wrong is not None:
         if not _causal(stack, pairs):

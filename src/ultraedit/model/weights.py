@@ -234,7 +234,7 @@ def _overlap(one: Tensor, other: Tensor) -> bool:
 def _end(tensor: Tensor) -> int:
     """Behind the last of a tensor's numbers in its storage."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
-    return tensor.storage_offset() + sum((n - 1) * step for n, step in steps) + 1
+    return int(tensor.storage_offset()) + sum((n - 1) * step for n, step in steps) + 1
 
 
 def base_version(weights: Sequence[EditedWeight]) -> Version:
