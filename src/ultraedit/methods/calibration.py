@@ -71,7 +71,7 @@ def calibrate(live: LiveModel, text: str, method: Measured) -> Calibration:
         )
         name = digest(live.model, live.weights, [*windows, *requests], settings)
     file = place(name)
-    kept = None if file is None else read(file, live.weights)
+    kept = None if file is None else read(file, live.weights, live.stack.device)
     if kept is not None:
         return kept.on(tuple(w.map.device for w in live.weights))
     started = time.perf_counter()

@@ -72,10 +72,10 @@ def digest(
     return found.hexdigest()
 
 
-def read(file: Path, weights: Sequence[EditedWeight]) -> Calibration | None:
-    """In memory; None where there is no such file, or not a whole one for these weights."""
+def read(file: Path, weights: Sequence[EditedWeight], device: torch.device) -> Calibration | None:
+    """None where there is no such file, or not a whole one for these weights."""
     try:
-        tensors = load_file(file)
+        tensors = load_file(file, device=str(device))
     except (OSError, SafetensorError, RuntimeError):
         return None
     metrics: list[DenseMetric | SketchMetric] = []
