@@ -25,7 +25,7 @@ class Bits(StrEnum):
     four = "4bit"
 
 
-def plan(
+def plan(  # noqa: PLR0913 - each option is a parameter
     model: Annotated[
         str,
         typer.Argument(
