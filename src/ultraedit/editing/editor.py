@@ -37,6 +37,7 @@ from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
 from ultraedit.editing.own_words import OwnWords
 from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.routing import Routing, routing
 from ultraedit.editing.save import save_model
 from ultraedit.editing.state import EditorState
 from ultraedit.editing.uninterrupted import uninterrupted
@@ -50,6 +51,7 @@ from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.overlay import Version, reading
+from ultraedit.model.probe import check_experts
 from ultraedit.model.runner.listener import Listener
 from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
@@ -122,11 +124,13 @@ class Editor:
         self.voice = self.method.voice_in(self.form)
         wanted = settings.modules or self.method.modules
         structure = find_structure(self.model, named=wanted not in ("auto", "upper", "paper"))
+        self._structure = structure
         projections = select_projections(self.model, structure, wanted)
         with steady(self.model):
             self.weights = edited_weights(self.model, projections)
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
             check_split(self.stack)
+            check_experts(self.stack, self.weights)
             self.runner = LocalRunner(self.stack, self.weights)
             live = LiveModel(
                 self.model,
@@ -590,6 +594,15 @@ class Editor:
     def context(self) -> int:
         """Tokens this model can take."""
         return context_length(self.model, self.tokenizer)
+
+    def routing(self) -> Routing | None:
+        """How a mixture of experts routes ordinary text, for readings of how far edits have moved that.
+
+        Returns:
+            What takes readings, by `read`; None for a model with no experts above the first edited block.
+        """
+        with self._held():
+            return routing(self.stack, self._structure, self.weights, self.tokenizer)
 
     # -- keeping -----------------------------------------------------------------------------------
 

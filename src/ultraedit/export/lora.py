@@ -152,6 +152,12 @@ def _adapter(edited: Edited, factors: Sequence[Factors], rank: int) -> Adapter:
 
 def _check(edited: Edited, records: Sequence[Record], rank: Rank | None, keep: float) -> None:
     require_edits(edited)
+    experts = next((w.name for w in edited.weights if w.experts), None)
+    if experts is not None:
+        raise ConfigError(
+            f"'{experts}' holds a layer's experts, for which servers' adapters differ from one to the next, so none is "
+            "written; use --to merged or --to delta."
+        )
     if rank is not None and rank not in (*RANKS, FULL):
         raise ConfigError(
             f"rank {rank} is not one that servers accept; use one of {', '.join(map(str, RANKS))}, or {FULL}."

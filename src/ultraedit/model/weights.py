@@ -32,15 +32,14 @@ CHUNK_ROWS = 128
 
 
 class EditedWeight:
-    """One projection's weight.  `shift` has the parameter's own layout and is fp32."""
+    """One projection's weight.  `original` and `shift` have its own layout of rows and columns; `shift` is fp32."""
 
     def __init__(self, projection: Projection, module: nn.Module) -> None:
         """Raises ModelError where the module's weight cannot be edited."""
         self.projection = projection
         self.map: EditableMap = take_map(projection.name, module)
-        parameter = self.parameter
-        self.original = parameter.detach().clone()
-        self._shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
+        self.original = self.matrix.clone()
+        self._shift = torch.zeros_like(self.matrix, dtype=torch.float32)
         self._previewed: Update | None = None
         """What the live weight holds beside the shift; None where it holds nothing, or it is not known."""
 
@@ -55,6 +54,16 @@ class EditedWeight:
     @property
     def parameter(self) -> nn.Parameter:
         return self.map.parameter
+
+    @property
+    def matrix(self) -> Float[Tensor, "r c"]:
+        """`parameter` as rows and columns; shares its memory."""
+        return self.map.matrix
+
+    @property
+    def experts(self) -> int | None:
+        """How many matrices, side by side, the weight is made of; None for one that is not divided."""
+        return self.map.experts
 
     @property
     def shift(self) -> Float[Tensor, "r c"]:
@@ -75,7 +84,7 @@ class EditedWeight:
         """
         parameter = self.parameter
         again = "make a new Editor of the model as it is now."
-        if parameter.shape != self.original.shape:
+        if self.matrix.shape != self.original.shape:
             raise ModelError(
                 f"'{self.name}' was replaced by a weight of another shape after the Editor took the model; {again}"
             )
@@ -93,7 +102,7 @@ class EditedWeight:
     @torch.no_grad()
     def require_own(self) -> None:
         """Raise ModelError where the live weight is not the one that was written last: somebody else changed it."""
-        live = self.map.live.data
+        live = self.map.live_matrix
         if not all(live[rows].equal(self._live(rows)) for rows in _chunks(live.shape[0])):
             raise ModelError(
                 f"'{self.name}' was changed by something else after the Editor took the model, and an edit would undo "
@@ -124,7 +133,7 @@ class EditedWeight:
         if rounded:
             if self._previewed is not update:
                 self.preview(update, rounded=True)
-            shift = exact(self.map.live.data) - exact(self.original)
+            shift = exact(self.map.live_matrix) - exact(self.original)
             moved = float(torch.linalg.vector_norm(shift.to(self._shift) - self._shift))
             self.set_shift(
                 shift
@@ -144,7 +153,7 @@ class EditedWeight:
 
     @torch.no_grad()
     def set_shift(self, shift: Float[Tensor, "r c"]) -> None:
-        """Take another shift of the parameter's layout, and write the live weight.
+        """Take another shift of the weight's layout, and write the live weight.
 
         The tensor is kept and not copied: no shift is written into once it is set, so snapshots can share it.
         """
@@ -194,8 +203,7 @@ def edited_weights(
     """
     owners: dict[int, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor):
+        for weight in module.parameters(recurse=False):
             owners.setdefault(id(weight), []).append(name)
     made = []
     for projection in projections:
