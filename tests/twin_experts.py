@@ -56,6 +56,9 @@ class ExpertsTwin(Twin):
 
     def __init__(self, model: Any, tokenizer: Any, modules: list[str], eta: float) -> None:
         self.model = model.double().eval().requires_grad_(False)
+        model.set_experts_implementation(
+            "eager"
+        )  # of the other layers; grouped products know no float64
         self.tokenizer = tokenizer
         self.modules = modules
         self.eta = eta

@@ -77,7 +77,7 @@ def test_a_block_gives_its_experts_as_down_and_the_mlp_beside_them_as_shared(fam
 @families
 def test_joint_keys_times_the_matrix_are_the_layers_output(family: str) -> None:
     model = exact(family)
-    for some in experts_of(model):
+    for some in experts_of(model)[::3]:
         assert isinstance(some, EditableMap)
         keys, out = seen_by(model, some)
         tokens = torch.arange(len(out))
