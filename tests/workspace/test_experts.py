@@ -32,7 +32,7 @@ def test_every_verb(tmp_path: Path) -> None:
     head, shift = tensors.live_digest(weights), weights[1].shift.clone()
     described = json.loads((tmp_path / "ws" / "workspace.json").read_text())
     assert described["modules"][1]["shape"] == [5 * 32, 24]
-    undo(workspace, 1)
+    undo(workspace, 3)
     assert tensors.live_digest(workspace.editor.weights) != head
     workspace.edit_turn(made.records(6, 9))
     assert tensors.live_digest(workspace.editor.weights) == head  # the same turn, to the bit
@@ -45,7 +45,8 @@ def test_every_verb(tmp_path: Path) -> None:
     again = made.reopen(workspace)
     assert tensors.live_digest(again.editor.weights) == head
     replay(again, again.history.find_edit("#2")[0])
-    undo(again, 1)
+    assert tensors.live_digest(again.editor.weights) != head
+    rollback(again, "4")
     assert tensors.live_digest(again.editor.weights) == head
     export(again.editor, "delta", tmp_path / "d")
     model, _ = made.loaded()
@@ -59,6 +60,6 @@ def test_every_verb(tmp_path: Path) -> None:
 def test_kills_at_random(tmp_path: Path) -> None:
     made.make(tmp_path).close()
     made.facts_file(tmp_path, 6)
-    found = crash("random", str(tmp_path), "10")
-    assert found["kills"] >= 10
+    found = crash("random", str(tmp_path), "6")
+    assert found["kills"] >= 6
     assert found["same"] == found["lives"] > 0

@@ -27,9 +27,6 @@ from ultraedit.model.overlay import Version, reading
 _given: ContextVar[Mapping[EditedWeight, Tensor]] = ContextVar("_given", default={})  # noqa: B039 - never written into
 """The shifts that `shifted` blocks show."""
 
-CHUNK_ROWS = 128
-"""Rows written at a time: their fp32 scratch stays in the processor's caches, and a copy is 8 MB at Mistral's width."""
-
 
 class EditedWeight:
     """One projection's weight.  `original` and `shift` have its own layout of rows and columns; `shift` is fp32."""
@@ -103,7 +100,7 @@ class EditedWeight:
     def require_own(self) -> None:
         """Raise ModelError where the live weight is not the one that was written last: somebody else changed it."""
         live = self.map.live_matrix
-        if not all(live[rows].equal(self._live(rows)) for rows in _chunks(live.shape[0])):
+        if not all(live[rows].equal(self._live(rows)) for rows in self._chunks()):
             raise ModelError(
                 f"'{self.name}' was changed by something else after the Editor took the model, and an edit would undo "
                 "that; make a new Editor of the model as it is now."
@@ -115,7 +112,7 @@ class EditedWeight:
         if rounded:
             self.write()  # the shift is exactly what earlier turns left behind in the live weight
         self._previewed = None
-        for rows in _chunks(self._shift.shape[0]):
+        for rows in self._chunks():
             delta = self.map.rows_of(update, rows)
             if rounded:
                 self.map.add(rows, delta)
@@ -141,7 +138,7 @@ class EditedWeight:
             return moved
         squares = 0.0
         shift = torch.empty_like(self._shift)
-        for rows in _chunks(shift.shape[0]):
+        for rows in self._chunks():
             delta = self.map.rows_of(update, rows)
             squares += float(delta.square().sum())
             torch.add(self._shift[rows], delta, out=shift[rows])
@@ -164,16 +161,20 @@ class EditedWeight:
     def write(self) -> None:
         """Make the live weight what the shift says."""
         self._previewed = None
-        for rows in _chunks(self._shift.shape[0]):
+        for rows in self._chunks():
             self.map.write(rows, self.original[rows], self._shift[rows])
 
     @torch.no_grad()
     def at(self, shift: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
         """What the live weight would be with another shift, as a tensor of its own."""
         made = torch.empty_like(self.original)
-        for rows in _chunks(shift.shape[0]):
+        for rows in self._chunks():
             add_rounded(self.original[rows], shift[rows], out=made[rows])
         return made
+
+    def _chunks(self) -> list[slice]:
+        each = self.map.chunk_rows
+        return [slice(low, low + each) for low in range(0, self.original.shape[0], each)]
 
     def _live(self, rows: slice) -> Float[Tensor, "r c"]:
         """Some rows of what the live weight has to be."""
@@ -187,10 +188,6 @@ class EditedWeight:
     def shift_ratio(self) -> float:
         """||shift|| / ||original||, Frobenius."""
         return float(torch.linalg.vector_norm(self.shift)) / self.norm
-
-
-def _chunks(rows: int) -> list[slice]:
-    return [slice(low, low + CHUNK_ROWS) for low in range(0, rows, CHUNK_ROWS)]
 
 
 def edited_weights(

@@ -93,6 +93,11 @@ class EditableMap(Protocol):
         ...
 
     @property
+    def chunk_rows(self) -> int:
+        """Rows to write at a time, so that their fp32 scratch stays in the processor's caches."""
+        ...
+
+    @property
     def device(self) -> torch.device: ...
 
     def read(self) -> Float[Tensor, "d_in d_out"]:

@@ -24,10 +24,13 @@ from torch.utils.hooks import RemovableHandle
 from ultraedit.core.solve import Update
 from ultraedit.errors import ModelError
 from ultraedit.model.maps.base import See, exact
-from ultraedit.model.maps.weight import WeightMap
+from ultraedit.model.maps.weight import CHUNK_ROWS, WeightMap
 
 FLAGS = ("has_gate", "has_bias", "is_transposed")
 """What transformers' `use_experts_implementation` writes onto a module to say how its experts lie."""
+
+CHUNK_NUMBERS = 2**21
+"""Entries written at a time: 8 MB in fp32."""
 
 
 class ExpertsMap(WeightMap):
@@ -69,6 +72,11 @@ class ExpertsMap(WeightMap):
     @property
     def experts(self) -> int:
         return self.parameter.shape[0]
+
+    @property
+    def chunk_rows(self) -> int:
+        """Experts are narrow and have many rows."""
+        return max(CHUNK_ROWS, CHUNK_NUMBERS // self.parameter.shape[-1])
 
     def read(self) -> Float[Tensor, "d_in d_out"]:
         blocks = exact(self.parameter.detach())
@@ -132,12 +140,12 @@ class RoutedKeys:
             len(tokens), count, d_ff
         )
         places, slots = index.flatten().sort(stable=True)
-        each = (places[:, None] == torch.arange(count, device=index.device)).sum(0)
+        ends = (places[:, None] <= torch.arange(count, device=index.device)).sum(0)
         begin = 0
-        for e, n in enumerate(each.tolist()):
-            slot = slots[begin : begin + n]
-            begin += n
-            if n:
+        for e, end in enumerate(ends.tolist()):
+            slot = slots[begin:end]
+            begin = end
+            if len(slot):
                 token = slot // index.shape[1]
                 inner = self._inner(e, hidden[token])
                 gate = gates.flatten()[slot, None].to(made.dtype)

@@ -16,6 +16,9 @@ from ultraedit.errors import ModelError
 from ultraedit.model.maps.base import See, add_rounded, exact
 from ultraedit.model.overlay import live_parameter
 
+CHUNK_ROWS = 128
+"""Rows of one matrix written at a time: a copy is 8 MB at Mistral's width."""
+
 
 class WeightMap(ABC):
     """An `EditableMap` over one parameter of a module."""
@@ -67,6 +70,10 @@ class WeightMap(ABC):
     @property
     def live_matrix(self) -> Float[Tensor, "r c"]:
         return self.live.data.flatten(0, -2)
+
+    @property
+    def chunk_rows(self) -> int:
+        return CHUNK_ROWS
 
     @property
     def device(self) -> torch.device:
