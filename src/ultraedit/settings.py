@@ -193,6 +193,7 @@ class Loading:
         dtype: "auto" (the checkpoint's own), "float32", "bfloat16", "float16", or "fastest" on this machine.
         device: Where it runs: "cpu", "cuda", "cuda:1".
         trust_remote_code: Run the code that a checkpoint carries.
+        quantize: "4bit" or "8bit" for all weights but the edited maps, by bitsandbytes; None loads them as they are.
 
     Raises:
         ConfigError: A value is of the wrong kind.
@@ -209,6 +210,12 @@ class Loading:
     )
     trust_remote_code: bool = declared(
         False, arguments.flag, bool, "Run the code a checkpoint carries."
+    )
+    quantize: Literal["4bit", "8bit"] | None = declared(
+        None,
+        lambda value, _: arguments.quantize(value),
+        Literal["4bit", "8bit"],
+        "Load all weights but the edited maps in so many bits, by bitsandbytes.",
     )
 
     def __post_init__(self) -> None:

@@ -70,7 +70,7 @@ def ask(
     if is_workspace(model):
         from ultraedit.cli.edit_workspace import ask_workspace
 
-        refuse_fixed(model, {"dtype": loading.dtype != "auto"})
+        refuse_fixed(model, {"dtype": loading.dtype != "auto", "quantize": loading.quantize})
         seed_all(seed)
         ask_workspace(
             model,

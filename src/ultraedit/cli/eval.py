@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.schema import Result
 
 
-@with_options(scoring=Scoring(), loading=Loading())
+@with_options(without=("quantize",), scoring=Scoring(), loading=Loading())
 def eval_(
     model: ModelArgument,
     data: Annotated[
@@ -120,7 +120,9 @@ def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -
     pair = SavedPair(
         config.model,
         base,
-        **asdict(config.loading),
+        dtype=config.loading.dtype,
+        device=config.loading.device,
+        trust_remote_code=config.loading.trust_remote_code,
     )
     with watching(quiet) as observer:
         return run_eval(config, pair, source, out, observer.stage, overwrite=overwrite)

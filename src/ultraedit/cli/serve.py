@@ -15,7 +15,7 @@ from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, opened
 from ultraedit.settings import Loading
 
 
-@with_options(without=("dtype",), loading=Loading())
+@with_options(without=("dtype", "quantize"), loading=Loading())
 def serve(
     workspace: WorkspaceArgument,
     host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",

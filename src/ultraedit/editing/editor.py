@@ -51,7 +51,8 @@ from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import answer_ids, as_text
 from ultraedit.model.load import load
 from ultraedit.model.overlay import Version, reading
-from ultraedit.model.probe import check_experts
+from ultraedit.model.probe import check_experts, check_gradients
+from ultraedit.model.quantised import keep_gradients, require_whole, unpack
 from ultraedit.model.runner.listener import Listener
 from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
@@ -126,11 +127,14 @@ class Editor:
         structure = find_structure(self.model, named=wanted not in ("auto", "upper", "paper"))
         self._structure = structure
         projections = select_projections(self.model, structure, wanted)
+        keep_gradients(self.model)
+        unpack(self.model, [p.name for p in projections])
         with steady(self.model):
             self.weights = edited_weights(self.model, projections)
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
             check_split(self.stack)
             check_experts(self.stack, self.weights)
+            check_gradients(self.stack, self.weights)
             self.runner = LocalRunner(self.stack, self.weights)
             live = LiveModel(
                 self.model,
@@ -158,6 +162,7 @@ class Editor:
         dtype: str = "auto",
         device: str = "cpu",
         trust_remote_code: bool = False,
+        quantize: str | None = None,
     ) -> Editor:
         """Load a model, ready to edit.
 
@@ -167,6 +172,7 @@ class Editor:
             dtype: "auto" (the checkpoint's own), "float32", "bfloat16", "float16", or "fastest" on this machine.
             device: Where it runs: "cpu", "cuda", "cuda:1".
             trust_remote_code: Run the code that a checkpoint carries.
+            quantize: "4bit" or "8bit" for all but the edited maps, by bitsandbytes; None loads the weights as they are.
 
         Returns:
             An editor of the loaded model.
@@ -176,12 +182,14 @@ class Editor:
             ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
         """
         settings = check_settings(settings)
-        settings.method()  # a bad setting is told before minutes of loading
+        method = settings.method()  # a bad setting is told before minutes of loading
         model, tokenizer = load(
             arguments.model_name(name),
             dtype=arguments.dtype(dtype),
             device=arguments.device(device),
             trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
+            quantize=arguments.quantize(quantize),
+            keep=arguments.names(settings.modules or method.modules),
         )
         return cls(model, tokenizer, settings, base=str(name))
 
@@ -673,6 +681,7 @@ class Editor:
                 nothing is half written.
         """
         target = arguments.place(folder, "the folder")
+        require_whole(self.model, self.base)
         if not self.method.writes_weights:
             raise ConfigError(
                 f'"{self.method.name}" keeps its edits beside the model, so a saved folder would hold none of them; '

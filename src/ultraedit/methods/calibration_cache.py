@@ -22,6 +22,7 @@ from ultraedit.core.metric import SKETCH_RANK, DenseMetric, SketchMetric
 from ultraedit.io.atomic import new_file
 from ultraedit.io.digest import bit_sums
 from ultraedit.methods.base import Calibration
+from ultraedit.model.quantised import scales
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
@@ -64,6 +65,8 @@ def digest(
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
         found.update(bit_sums(tensor))
+        for scale in scales(tensor):
+            found.update(bit_sums(scale))
     return found.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ from ultraedit.model.checkpoint import (
     unreadable_quantised,
 )
 from ultraedit.model.dtype import fastest_dtype, slow_here
+from ultraedit.model.quantised import LOGS, is_quantised, keep_gradients, quantisation
 from ultraedit.quiet import no_logs, no_progress_bars
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-LOGGERS = ("transformers.modeling_utils", "transformers.distributed", "huggingface_hub")
+LOGGERS = ("transformers.modeling_utils", "transformers.distributed", "huggingface_hub", *LOGS)
 """Who logs a table of missing and unexpected tensors, how layers would be split, and each try to reach the hub: what
 matters of it is read and told here."""
 
@@ -52,10 +54,13 @@ def load(
     dtype: str = "auto",
     device: str = "cpu",
     trust_remote_code: bool = False,
+    quantize: str | None = None,
+    keep: Sequence[str] = (),
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model ready for editing (eval mode, frozen).
 
     dtype: "auto" (the checkpoint's), "float32", "bfloat16", "float16" or "fastest" (measured on this machine).
+    quantize: "4bit" or "8bit", for all weights but those of the maps that `keep` chooses; None loads them as they are.
     Raises ModelError, in one sentence, if it is not there, is not a causal model, or does not fit.
     """
     if dtype not in ("auto", "fastest", *DTYPES):
@@ -67,6 +72,12 @@ def load(
     config = read_config(str(name), source, trust_remote_code)
     refuse_other_kinds(str(name), config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    placed: dict[str, Any] = {"device_map": {"": where}}
+    if quantize is not None:
+        chosen = quantisation(str(name), config, quantize, keep, wanted, trust_remote_code)
+        placed["quantization_config"] = chosen
+    elif not is_quantised(config):
+        placed = {}
     part = "tokenizer"
     try:
         with no_progress_bars(), no_logs(*LOGGERS):
@@ -78,6 +89,7 @@ def load(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that the report names them
                 **options,
+                **placed,
             )
     except Exception as error:  # a damaged file or a checkpoint's own code can raise anything
         if isinstance(error, MemoryError | RuntimeError) and _is_memory(error):
@@ -91,7 +103,9 @@ def load(
     model, report = loaded
     refuse_incomplete(str(name), model, report)
     refuse_foreign_tokenizer(str(name), model, tokenizer)
-    model.to(where)  # type: ignore[arg-type]
+    if not placed:
+        model.to(where)  # type: ignore[arg-type]
+    keep_gradients(model)
     if dtype == "auto":
         _warn_if_slow(str(name), model, device)
     model.eval().requires_grad_(False)

@@ -32,6 +32,7 @@ def create_workspace(
     dtype: str = "auto",
     device: str = "cpu",
     trust_remote_code: bool = False,
+    quantize: str | None = None,
     loaded: Loaded | None = None,
 ) -> Workspace:
     """Make a workspace in a new folder and open it for writing.
@@ -44,6 +45,8 @@ def create_workspace(
         dtype: Of the weights, as in `Editor.from_pretrained`.
         device: Where the model runs.
         trust_remote_code: Run the code that a checkpoint carries.
+        quantize: "4bit" or "8bit" for all but the edited maps, by bitsandbytes, whenever the workspace is opened; None
+            loads the weights as they are.
         loaded: The base model and its tokenizer, already in memory.
 
     Returns:
@@ -55,7 +58,7 @@ def create_workspace(
         ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
     """
     settings = check_settings(settings)
-    settings.method()  # a bad setting is told before minutes of loading
+    method = settings.method()  # a bad setting is told before minutes of loading
     keep = WorkspaceSettings() if keep is None else keep
     if not isinstance(keep, WorkspaceSettings):
         raise ConfigError(
@@ -64,11 +67,14 @@ def create_workspace(
     folder = arguments.place(folder, "the workspace's folder")
     require_new_folder(folder)  # before minutes of loading
     model = arguments.model_name(model)
+    quantize = arguments.quantize(quantize)
     base_model, tokenizer = arguments.pair(loaded) or load(
         model,
         dtype=arguments.dtype(dtype),
         device=arguments.device(device),
         trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
+        quantize=quantize,
+        keep=arguments.names(settings.modules or method.modules),
     )
     editor = Editor(base_model, tokenizer, settings, base=str(model))
 
@@ -76,7 +82,7 @@ def create_workspace(
         return WorkspaceConfig(
             created=now(),
             package_version=__version__,
-            base=_base_info(editor, str(model), folder),
+            base=_base_info(editor, str(model), folder, quantize),
             form=editor.form,
             method=settings_of(editor.method),
             modules=tuple(
@@ -106,7 +112,7 @@ def create_workspace(
     return opened
 
 
-def _base_info(editor: Editor, name: str, folder: Path) -> BaseInfo:
+def _base_info(editor: Editor, name: str, folder: Path, quantize: str | None) -> BaseInfo:
     source = Path(resolve(name))
     files = {}
     relative = False
@@ -124,4 +130,5 @@ def _base_info(editor: Editor, name: str, folder: Path) -> BaseInfo:
         architecture=type(editor.model).__name__,
         edited_sha256=tensors.originals_digest(editor.weights),
         files=files,
+        quantize=quantize,  # type: ignore[arg-type]
     )

@@ -167,6 +167,8 @@ class Workspace:
             dtype=config.base.dtype,
             device=self._device,
             trust_remote_code=self._trust_remote_code,
+            quantize=config.base.quantize,
+            keep=[m.name for m in config.modules],
         )
         path = folder / CALIBRATION_FILE
         if not path.is_file() or file_row(path) != config.calibration:
