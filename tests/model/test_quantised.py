@@ -117,10 +117,11 @@ def test_a_model_that_comes_packed_gets_its_edited_maps_whole(
     assert again.weights[0].parameter.equal(editor.weights[0].parameter)
 
 
-def test_a_live_model_that_ran_before_has_its_gradients_back(base: Path) -> None:
+def test_a_live_model_that_ran_before_has_its_gradients_back(tmp_path: Path) -> None:
     """The first run without gradient packs 4-bit weights anew, where the processor has the instructions."""
+    tiny.llama(hidden_size=64, intermediate_size=128).save_pretrained(tmp_path)
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32)
-    model = AutoModelForCausalLM.from_pretrained(base, quantization_config=config)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=config)
     with torch.no_grad():
         model.eval()(input_ids=torch.tensor([[5, 6, 7]]))
     editor = Editor(model, tiny.tokenizer(), SETTINGS)
