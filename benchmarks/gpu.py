@@ -19,16 +19,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from engines import engine_on
 from hardware import write
 from ultraedit.methods.base import EncodedTurn
-from ultraedit.methods.calibration import measure
-from ultraedit.methods.closed_form import TurnEngine
+from ultraedit.methods.closed_form import Batching
 from ultraedit.methods.presets import method
-from ultraedit.model.find import find_structure
-from ultraedit.model.runner.local import LocalRunner
-from ultraedit.model.select import select_projections
-from ultraedit.model.stack import Stack
-from ultraedit.model.weights import edited_weights
 from ultraedit.planning.configs import bundled_names, read_config
 from ultraedit.planning.plan import Workload
 
@@ -93,14 +88,8 @@ def turns(model: Any, preset: str) -> dict[str, float]:
         return torch.randint(0, vocabulary, (count,), generator=generator).tolist()
 
     torch.cuda.reset_peak_memory_stats()
-    structure = find_structure(model)
-    projections = select_projections(model, structure, "paper")
-    weights = edited_weights(model, projections)
-    stack = Stack(model, structure, min(p.block for p in projections))
-    calibration = measure(stack, weights, [draw(128) for _ in range(WORK.text_tokens // 128)], how)
-    engine = TurnEngine(
-        LocalRunner(stack, weights), weights, calibration, how, micro_batch=WORK.micro_batch
-    )
+    text = [draw(128) for _ in range(WORK.text_tokens // 128)]
+    engine = engine_on(model, "paper", how, text, Batching(WORK.micro_batch))
     statistics = engine.start()
     prompt = WORK.tokens_per_edit - WORK.answer_tokens + 1
     seconds = []

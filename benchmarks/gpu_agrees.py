@@ -59,7 +59,7 @@ def edited(family: str, device: str) -> dict[str, Any]:
     model = tiny.family(family).to(device)
     editor = Editor(model, tiny.tokenizer(), EditSettings(text=tiny.TEXT))
     originals = [w.module.weight.detach().clone() for w in editor.weights]
-    states = [editor.state() for _ in editor.stream(tiny.FACTS, turn_size=TURN)]
+    states = [editor.snapshot() for _ in editor.stream(tiny.FACTS, turn_size=TURN)]
     shifts = {w.name: w.shift.clone() for w in editor.weights}
     editor.restore(states[0])
     editor.edit_many(tiny.FACTS[TURN:], turn_size=TURN)

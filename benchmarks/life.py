@@ -104,7 +104,7 @@ def exports(
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from ultraedit.export import apply_delta, export
+    from ultraedit.export import AdapterSettings, apply_delta, export
     from ultraedit.model.load import load
 
     config = workspace.store.config
@@ -114,7 +114,9 @@ def exports(
     for kind in ("merged", "delta", "lora"):
         target = out / kind
         shutil.rmtree(target, ignore_errors=True)
-        done = export(workspace.editor, kind, target, records=records, force=True)
+        done = export(
+            workspace.editor, kind, target, records=records, adapter=AdapterSettings(force=True)
+        )
         if kind == "merged":
             model = AutoModelForCausalLM.from_pretrained(target, dtype="auto").eval()
         else:

@@ -87,16 +87,11 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
+    from engines import engine_on
     from ultraedit.methods.base import EncodedTurn
-    from ultraedit.methods.calibration import measure
-    from ultraedit.methods.closed_form import TurnEngine
+    from ultraedit.methods.closed_form import Batching
     from ultraedit.methods.presets import method
-    from ultraedit.model.find import find_structure
     from ultraedit.model.load import DTYPES, resolve
-    from ultraedit.model.runner.local import LocalRunner
-    from ultraedit.model.select import select_projections
-    from ultraedit.model.stack import Stack
-    from ultraedit.model.weights import edited_weights
     from ultraedit.planning.plan import Workload
 
     # libraries, thread pools and the family's own code are loaded before the baseline
@@ -122,14 +117,8 @@ def child(model: str, name: str, dtype: str) -> dict[str, int]:
     def draw(count: int) -> list[int]:
         return torch.randint(0, settings.vocab_size, (count,), generator=generator).tolist()
 
-    structure = find_structure(live)
-    projections = select_projections(live, structure, how.modules)
-    weights = edited_weights(live, projections)
-    stack = Stack(live, structure, min(p.block for p in projections))
-    calibration = measure(stack, weights, [draw(128) for _ in range(work.text_tokens // 128)], how)
-    engine = TurnEngine(
-        LocalRunner(stack, weights), weights, calibration, how, micro_batch=work.micro_batch
-    )
+    text = [draw(128) for _ in range(work.text_tokens // 128)]
+    engine = engine_on(live, how.modules, how, text, Batching(work.micro_batch))
     prompt = work.tokens_per_edit - work.answer_tokens + 1
     turn = work.turn_size
     statistics = engine.start()

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,15 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from engines import engine_on
 from hardware import write
+from timing import timed
 from ultraedit.core.solve import solver
 from ultraedit.methods.base import EncodedTurn
-from ultraedit.methods.calibration import measure
-from ultraedit.methods.closed_form import TurnEngine
 from ultraedit.methods.presets import PRESETS, method
-from ultraedit.model.find import Projection, find_structure
-from ultraedit.model.runner.local import LocalRunner
-from ultraedit.model.select import select_projections
-from ultraedit.model.stack import Stack
-from ultraedit.model.weights import EditedWeight, edited_weights
+from ultraedit.model.find import Projection
+from ultraedit.model.runner.listener import Listener
+from ultraedit.model.weights import EditedWeight
 from ultraedit.planning.configs import read_config
 from ultraedit.planning.memory_tracker import MemoryTracker
 
@@ -107,26 +106,21 @@ def turn_share(
     config.num_hidden_layers = blocks
     model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.eval().requires_grad_(False)
-    structure = find_structure(model)
     wanted = "paper" if blocks == 32 else [f"model.layers.{blocks - 1}.mlp.down_proj"]
-    projections = select_projections(model, structure, wanted)
-    weights = edited_weights(model, projections)
-    stack = Stack(model, structure, min(p.block for p in projections))
     how = method(replace(PRESETS["fast"], history=False, text_weight=0.0, end_token=False))
     draw = torch.Generator().manual_seed(0)
 
     def ids(count: int) -> list[int]:
         return torch.randint(3, config.vocab_size, (count,), generator=draw).tolist()
 
-    calibration = measure(stack, weights, [ids(64)], how)
-    engine = TurnEngine(LocalRunner(stack, weights), weights, calibration, how)
+    engine = engine_on(model, wanted, how, [ids(64)])
     spent: dict[str, float] = {"solve": 0.0, "write": 0.0}
-    engine._solvers = timed(engine._solvers, spent, "solve")  # type: ignore[method-assign]
-    engine._refine = timed(engine._refine, spent, "solve")  # type: ignore[method-assign]
+    engine.runner.listener = SolveClock(spent)
+    weights = engine.weights
     for w in weights:
         _ = w.norm  # of the original weight, needed once in a model's life
-        w.preview = timed(w.preview, spent, "write")  # type: ignore[method-assign]
-        w.commit = timed(w.commit, spent, "write")  # type: ignore[method-assign]
+        w.preview = timed(w.preview, spent, "write", time.process_time)  # type: ignore[method-assign]
+        w.commit = timed(w.commit, spent, "write", time.process_time)  # type: ignore[method-assign]
     pairs = [(ids(prompt), ids(answer)) for _ in range(edits)]
     started = time.process_time()
     engine.run(EncodedTurn(pairs, range(edits), [answer] * edits), engine.start())
@@ -134,7 +128,7 @@ def turn_share(
     return {
         "blocks": blocks,
         "dtype": str(dtype).removeprefix("torch."),
-        "modules": [p.name for p in projections],
+        "modules": [w.name for w in weights],
         "tokens": edits * (prompt + answer - 1),
         "seconds": round(whole, 2),
         "seconds_solve": round(spent["solve"], 3),
@@ -144,14 +138,18 @@ def turn_share(
     }
 
 
-def timed(run: Callable[..., Any], spent: dict[str, float], part: str) -> Callable[..., Any]:
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        started = time.process_time()
-        out = run(*args, **kwargs)
-        spent[part] += time.process_time() - started
-        return out
+class SolveClock(Listener):
+    """Adds the processor time of the phase "solve" to `spent`."""
 
-    return wrapped
+    def __init__(self, spent: dict[str, float]) -> None:
+        self._spent = spent
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        if name == "solve":
+            self._spent["solve"] += time.process_time() - started
 
 
 def literal(keys: Tensor, values: Tensor) -> Tensor:

@@ -11,12 +11,11 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from hardware import write
+from timing import timed
 
 
 def process(code: str, repeats: int) -> float:
@@ -26,17 +25,6 @@ def process(code: str, repeats: int) -> float:
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
         seconds.append(time.perf_counter() - started)
     return round(median(seconds[1:]), 3)
-
-
-def timed(run: Callable[..., Any], spent: dict[str, float], name: str) -> Callable[..., Any]:
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
-        try:
-            return run(*args, **kwargs)
-        finally:
-            spent[name] += time.perf_counter() - started
-
-    return wrapped
 
 
 def main() -> None:
@@ -63,7 +51,7 @@ def main() -> None:
             loading.append(time.perf_counter() - started)
         editor.edit("Who runs the lighthouse at Farhaven?", "Mira Stolt")  # warms up
         spent = dict.fromkeys(parts, 0.0)
-        editor._generate = timed(editor._generate, spent, "generating")  # type: ignore[method-assign]
+        editor.runner.generate = timed(editor.runner.generate, spent, "generating")  # type: ignore[method-assign]
         editor.engine.run = timed(editor.engine.run, spent, "turn")  # type: ignore[method-assign]
         started = time.perf_counter()
         receipt = editor.edit("Who built the clock tower of Ostrel?", "Ansel Vey")

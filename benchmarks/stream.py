@@ -16,11 +16,12 @@ import itertools
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hardware import write
+from timing import timed
 from ultraedit.editing.memory import bound_kernel_caches
 from ultraedit.settings import EditSettings
 
@@ -64,7 +65,7 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         (Monitor, "read", "health"),
         (Workspace, "describe", "journal"),
     ):
-        setattr(owner, name, timed(getattr(owner, name), spent, part))
+        setattr(owner, name, timed(getattr(owner, name), spent, part, time.process_time))
     ticks: list[tuple[float, float]] = []
     resident: list[int] = []
     learned = 0
@@ -74,7 +75,7 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         EditSettings(preset=options.preset),
         dtype=options.dtype,
     ) as made:
-        made.store.commit = timed(made.store.commit, spent, "journal")  # type: ignore[method-assign]
+        made.store.commit = timed(made.store.commit, spent, "journal", time.process_time)  # type: ignore[method-assign]
         ticks.append((time.perf_counter(), time.process_time()))
         for done in stream(made, rows(options.data, options.edits), turn_size=options.turn_size):
             ticks.append((time.perf_counter(), time.process_time()))
@@ -101,17 +102,6 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "resident_spread": round((max(later) - min(later)) / (sum(later) / len(later)), 4),
         "share_of_processor_time": {k: round(v / whole, 4) for k, v in sorted(spent.items())},
     }
-
-
-def timed(run: Callable[..., Any], spent: dict[str, float], part: str) -> Callable[..., Any]:
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        started = time.process_time()
-        try:
-            return run(*args, **kwargs)
-        finally:
-            spent[part] += time.process_time() - started
-
-    return wrapped
 
 
 def rows(paths: Sequence[str], count: int) -> Iterator[dict[str, str]]:

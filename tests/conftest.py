@@ -18,7 +18,7 @@ CHECKED = [
     "model",
     "methods.closed_form",
     "methods.scores",
-    "editing.state",
+    "editing.snapshot",
     "editing.assemble",
     "methods.calibration",
     "methods.prompt_tokens",

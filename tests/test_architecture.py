@@ -70,6 +70,35 @@ def folder_of(file: Path) -> str:
     return parts[0] if len(parts) > 1 else ""
 
 
+RUNS_THE_MODEL = {
+    "ultraedit.model.cache",
+    "ultraedit.model.generate.answer",
+    "ultraedit.model.generate.answer_ids",
+    "ultraedit.model.generate.greedy_ids",
+    "ultraedit.model.replace",
+    "ultraedit.model.runner.decode",
+    "ultraedit.model.runner.rows",
+    "ultraedit.model.stack",
+    "ultraedit.model.trace.text_keys",
+    "ultraedit.model.trace.trace",
+}
+MAKES_THE_RUNNER = {"editing/editor.py", "planning/plan.py"}
+"""They take a model apart and put the runner together; all others ask the runner."""
+
+
+def runs_the_model(file: Path) -> list[str]:
+    """What a file imports to run a model without asking a runner."""
+    names = imports_of(file)
+    return [n for n in names if n in RUNS_THE_MODEL or n.rpartition(".")[0] in RUNS_THE_MODEL]
+
+
+@pytest.mark.parametrize("folder", ["methods", "editing", "workspace", "planning"])
+def test_a_live_model_is_run_through_the_runner(folder: str) -> None:
+    for file in sorted((PACKAGE / folder).rglob("*.py")):
+        where = str(file.relative_to(PACKAGE))
+        assert where in MAKES_THE_RUNNER or runs_the_model(file) == [], where
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_imports_follow_the_architecture(file: Path) -> None:
     folder = folder_of(file)

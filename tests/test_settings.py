@@ -17,6 +17,7 @@ from ultraedit.cli.app import main
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, UltraEditError
 from ultraedit.methods.presets import method
+from ultraedit.serving.limits import Limits
 from ultraedit.settings import EditSettings, Loading
 from ultraedit.workspace import create
 from ultraedit.workspace.config import WorkspaceSettings
@@ -33,6 +34,7 @@ OTHER: dict[str, Any] = {
     "horizon": 77.0,
     "end_token": False,
     "voice": "own",
+    "wordings": 3,
     "micro_batch": 3,
     "text": Path("plain.txt"),
 }
@@ -250,3 +252,11 @@ def test_one_module_in_a_list_is_that_one() -> None:
 def test_a_method_is_a_preset_too() -> None:
     mine = method("default", step=0.25)
     assert EditSettings(mine, steps=2).method() == method("default", step=0.25, steps=2)
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Limits)])
+def test_a_servers_limit_is_a_whole_number_of_at_least_one(name: str) -> None:
+    for wrong in (0, 1.5, "many"):
+        with pytest.raises(ConfigError, match=f"{name} is "):
+            Limits(**{name: wrong})
+    assert getattr(Limits(**{name: 3}), name) == 3

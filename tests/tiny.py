@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,34 @@ def few_requests(folder: Path) -> Path:
     return path
 
 
+def _tokenizer_of(raw: object) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def save_wide(folder: Path) -> Path:
+    """Save a tiny model with a chat template, in whose context a drift window fits."""
+    llama(max_position_embeddings=512).save_pretrained(folder)
+    tokenizer(chat=True).save_pretrained(folder)
+    return folder
+
+
+@torch.no_grad()
+def greedy_by_hand(model: PreTrainedModel, prompt: Sequence[int], tokens: int) -> list[int]:
+    """The most likely continuation, by the model's own forward on the whole text each time."""
+    ids = list(prompt)
+    for _ in range(tokens):
+        logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits
+        ids.append(int(logits[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
 def tokenizer(chat: bool = False, bos: bool = True) -> PreTrainedTokenizerFast:
     """One token a byte.  `bos`: prepend one as Llama does.  `chat`: with a chat template."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -90,14 +118,7 @@ def tokenizer(chat: bool = False, bos: bool = True) -> PreTrainedTokenizerFast:
         raw.post_processor = processors.TemplateProcessing(
             single=f"{BOS} $A", special_tokens=[(BOS, symbols.index(BOS))]
         )
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        bos_token=BOS,
-        eos_token=EOS,
-        pad_token=PAD,
-        model_max_length=CONTEXT,
-        clean_up_tokenization_spaces=False,
-    )
+    made = _tokenizer_of(raw)
     if chat:
         made.chat_template = TEMPLATE
     return made
@@ -127,14 +148,7 @@ def sentencepiece(ends: bool = False) -> PreTrainedTokenizerFast:
     raw.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A{close}", special_tokens=[(BOS, 1), (EOS, 2)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        bos_token=BOS,
-        eos_token=EOS,
-        pad_token=PAD,
-        model_max_length=CONTEXT,
-        clean_up_tokenization_spaces=False,
-    )
+    return _tokenizer_of(raw)
 
 
 # what every config shares; 0.1 makes a random model opinionated enough to have something to change

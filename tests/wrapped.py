@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM
 import tiny
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import UltraEditError
-from ultraedit.export import apply_delta, export, open_folder
+from ultraedit.export import AdapterSettings, apply_delta, export, open_folder
 from ultraedit.model.load import load
 from ultraedit.settings import EditSettings
 
@@ -102,7 +102,7 @@ def exported(folder: Path) -> dict[str, Any]:
     beside = edited(peft.get_peft_model(load(base)[0], lora("q_proj")), base=str(base))
     for kind in ("delta", "lora"):
         try:
-            export(beside, kind, folder / kind, rank=8, force=True)
+            export(beside, kind, folder / kind, adapter=AdapterSettings(rank=8, force=True))
         except UltraEditError as error:
             found[kind] = str(error)
     export(beside, "merged", folder / "merged")

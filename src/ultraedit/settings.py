@@ -81,6 +81,7 @@ class EditSettings:
         end_token: Whether the end of a bare answer is edited with it.
         voice: "bare" writes the target alone, "own" a sentence in the model's own words that holds it, "auto" own words
             where prompts are put through a chat template.
+        wordings: Further wordings of each prompt that the model makes and that are written with it.
         micro_batch: Prompts run at once, at most.
         text: Ordinary text that is measured before the first edit, or the `Path` of a file that holds it; None takes
             the bundled text.
@@ -132,6 +133,12 @@ class EditSettings:
         Literal["auto", "own", "bare"],
         "Write the target alone (bare), or a sentence in the model's own words that holds it (own); auto is own words "
         "in a chat." + OWN,
+    )
+    wordings: int | None = declared(
+        None,
+        _unless_none(arguments.whole),
+        int,
+        "Further wordings of each prompt that the model makes and that are written with it." + OWN,
     )
     micro_batch: int = declared(
         MICRO_BATCH,
@@ -222,7 +229,16 @@ class Loading:
         keep_checked(self)
 
 
-OF_THE_METHOD = ("step", "steps", "ridge", "text_weight", "horizon", "end_token", "voice")
+OF_THE_METHOD = (
+    "step",
+    "steps",
+    "ridge",
+    "text_weight",
+    "horizon",
+    "end_token",
+    "voice",
+    "wordings",
+)
 """Settings that change the preset's own."""
 
 

@@ -30,10 +30,7 @@ def cli(*arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def chatty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("chat") / "model"
-    tiny.llama(max_position_embeddings=512).save_pretrained(folder)
-    tiny.tokenizer(chat=True).save_pretrained(folder)
-    return folder
+    return tiny.save_wide(tmp_path_factory.mktemp("chat") / "model")
 
 
 def bench(model: Path, facts: Path, out: Path, *more: object) -> int:

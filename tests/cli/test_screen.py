@@ -111,10 +111,7 @@ def short_texts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model in whose context a drift window fits."""
-    folder = tmp_path_factory.mktemp("wide") / "model"
-    models.llama(max_position_embeddings=512).save_pretrained(folder)
-    models.tokenizer(chat=True).save_pretrained(folder)
-    return folder
+    return models.save_wide(tmp_path_factory.mktemp("wide") / "model")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

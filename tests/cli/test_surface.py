@@ -16,7 +16,10 @@ from ultraedit.cli.app import app, main
 from .conftest import Run
 
 MODEL = "--dtype --device --trust-remote-code"
-SETTINGS = "--modules --form --step --steps --ridge --text-weight --horizon --end-token --voice --micro-batch --text"
+SETTINGS = (
+    "--modules --form --step --steps --ridge --text-weight --horizon --end-token --voice --wordings "
+    "--micro-batch --text"
+)
 COMMON = "--config --json --seed"
 
 SURFACE = {
@@ -31,7 +34,9 @@ SURFACE = {
     "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "
-    f"--server --base --preset {SETTINGS} {MODEL} {COMMON}",
+    f"--consolidate --server --base --preset {SETTINGS} {MODEL} {COMMON}",
+    "consolidate": "WORKSPACE --rounds --minutes --turn-size --base --device --trust-remote-code --json",
+    "prepare": f"FACTS --model --out --overwrite --keep-known --base --preset {SETTINGS} {MODEL} {COMMON}",
     "init": f"WORKSPACE --model --preset {SETTINGS} --undo-window --policy {MODEL} {COMMON}",
     "log": "WORKSPACE --limit --json",
     "show": "WORKSPACE ID --json",

@@ -37,7 +37,7 @@ def test_a_horizon_is_kept_with_the_workspace(
         assert method["horizon"] == float(horizon)
         assert run("edit", folder, "--file", facts, "--turn-size", "2", "--json").code == 0
         with Workspace.open(folder) as opened:
-            states = [opened.state(turn).shifts for turn in (1, 2, 4)]
+            states = [opened.snapshot(turn).shifts for turn in (1, 2, 4)]
         shifts.append([next(iter(s.values())) for s in states])
     first, second, last = zip(*shifts, strict=True)
     assert first[0].equal(first[1])

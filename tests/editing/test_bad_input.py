@@ -340,7 +340,7 @@ def test_an_empty_question_is_refused(editor: Editor) -> None:
 
 
 def test_nothing_is_written_into_the_originals_while_they_are_live(editor: Editor) -> None:
-    state = editor.state()
+    state = editor.snapshot()
     with untouched(editor), editor.disable_edits():
         for change in (
             lambda: editor.edit_turn(GOOD[2:]),

@@ -80,7 +80,7 @@ def test_between_two_map_writes(
 @pytest.mark.parametrize("change", ["restore", "reset"])
 def test_between_two_map_writes_of_going_back(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     e = editor("default")
-    state = e.state()
+    state = e.snapshot()
     e.edit_turn(LATER)
     before = standing(e)
     with monkeypatch.context() as patched:
@@ -132,7 +132,7 @@ def test_a_second_ctrl_c_waits_until_all_is_put_back(monkeypatch: pytest.MonkeyP
 def test_a_snapshot_is_left_alone_by_later_turns() -> None:
     for preset in ("default", "finetune", "paper"):
         e = editor(preset)
-        state = e.state()
+        state = e.snapshot()
         kept = {name: shift.clone() for name, shift in state.shifts.items()}
         e.edit_turn(LATER)
         assert all(state.shifts[name].equal(shift) for name, shift in kept.items())

@@ -99,7 +99,7 @@ def test_a_chat_templates_head_is_run_once_and_never_edited() -> None:
     assert turns[0].owner.tolist() == turns[1].owner.tolist()
     for a, b in zip(shared.weights, apart.weights, strict=True):
         torch.testing.assert_close(a.shift, b.shift, atol=1e-5, rtol=1e-3)
-    begin = shared.engine.begin
+    begin = shared.engine.batching.begin
     pairs = [(list(range(40)), [203, 204]), ([*range(begin), 70, 71, 72], [205])]
     batch = make_batch(pairs, range(2), share=2**62, begin=begin)
     row, column = batch.edited
@@ -119,3 +119,17 @@ def test_prompt_tokens_are_extra_rows_of_their_edit() -> None:
 def test_bad_counts_are_quoted(preset: str, count: int) -> None:
     with pytest.raises(ConfigError, match=f"prompt_tokens is {count}"):
         method(preset, prompt_tokens=count)
+
+
+def test_a_single_edit_tokenises_its_prompt_to_ask_to_edit_and_with_its_target(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    editor = Editor(tiny.llama(), tiny.tokenizer(), EditSettings(text=tiny.TEXT))
+    prompt, target = tiny.FACTS[0]
+    seen: list[str] = []
+    plain = PromptEncoder._ids
+    monkeypatch.setattr(
+        PromptEncoder, "_ids", lambda self, text: (seen.append(text), plain(self, text))[1]
+    )
+    editor.edit(prompt, target)
+    assert sorted(seen) == [prompt, prompt, f"{prompt} {target}"]

@@ -135,7 +135,7 @@ def test_repeating_a_run_repeats_it_to_the_bit() -> None:
 def test_restore_returns_weights_and_future_to_the_bit(dtype: torch.dtype) -> None:
     some = editor(dtype)
     some.edit_turn(RECORDS[:4])
-    state, kept = some.state(), weights_of(some)
+    state, kept = some.snapshot(), weights_of(some)
     some.edit_turn(RECORDS[4:8])
     future = weights_of(some)
     assert not any(x.equal(y) for x, y in zip(kept, future, strict=True))
@@ -149,7 +149,7 @@ def test_restore_returns_weights_and_future_to_the_bit(dtype: torch.dtype) -> No
 def test_a_snapshot_is_not_touched_by_later_turns() -> None:
     some = editor()
     some.edit_turn(RECORDS[:4])
-    state = some.state()
+    state = some.snapshot()
     copies = {name: shift.clone() for name, shift in state.shifts.items()}
     some.edit_turn(RECORDS[4:8])
     assert all(state.shifts[name].equal(copy) for name, copy in copies.items())

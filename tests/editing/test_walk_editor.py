@@ -30,7 +30,7 @@ def test_what_is_passed_to_its_methods(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     walk = Walk()
-    start = editor.state()
+    start = editor.snapshot()
     two = [Record(*fact) for fact in tiny.FEW[:2]]
     doors: dict[str, Callable[[Any], Any]] = {
         "edit prompt": lambda x: editor.edit(x, "Oruna"),
@@ -179,7 +179,7 @@ def test_another_editors_state_is_refused_whole(editor: Editor) -> None:
     )
     before = editor.weights[0].shift.clone()
     with pytest.raises(ConfigError, match="of other modules"):
-        editor.restore(other.state())
+        editor.restore(other.snapshot())
     assert editor.weights[0].shift.equal(before)
 
 

@@ -14,7 +14,7 @@ from ultraedit.data import read_records
 from ultraedit.data.bundled import anchor_text, facts_path
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
-from ultraedit.export import apply_delta, export
+from ultraedit.export import AdapterSettings, apply_delta, export
 from ultraedit.model.generate import answer
 from ultraedit.model.load import load
 from ultraedit.settings import EditSettings
@@ -81,7 +81,9 @@ def test_delta_applied_to_the_base_is_the_live_model_to_the_bit(
 
 
 def test_lora_reloaded_by_peft_answers_the_same(editor, live, records, tmp_path: Path):
-    done = export(editor, "lora", tmp_path / "a", records=records, rank=256)
+    done = export(
+        editor, "lora", tmp_path / "a", records=records, adapter=AdapterSettings(rank=256)
+    )
     assert done.adapter is not None
     assert min(done.adapter.energy.values()) > 0.999
     base, _ = load("smollm2", dtype="fastest")

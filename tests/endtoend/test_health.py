@@ -39,7 +39,7 @@ def test_a_step_ten_times_too_large_is_stopped_and_rolled_back(tmp_path: Path) -
         healthy = made.store.journal.turns[made.head]
         assert made.history.marks["healthy"] == made.head
         assert healthy.health is not None and healthy.health.level == "green"
-        assert state_digests(made.editor.state()) == (healthy.shifts, healthy.statistics)
+        assert state_digests(made.editor.snapshot()) == (healthy.shifts, healthy.statistics)
     made.close()
     with Workspace.open(tmp_path / "wild", loaded=loaded) as again:
         assert again.head == made.head

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import torch
 import tiny
 from ultraedit.data.record import Record
 from ultraedit.editing.editor import Editor
+from ultraedit.export import AdapterSettings, Exported, Kind, export
 from ultraedit.settings import EditSettings
 
 MODULES = {
@@ -34,6 +36,13 @@ class Case:
     editor: Editor
     base: Path
     records: list[Record]
+
+    def export(self, kind: Kind, out: Path, *, overwrite: bool = False, **adapter: Any) -> Exported:
+        """Export the edited model; `adapter` are settings of an adapter."""
+        settings = AdapterSettings(**adapter)
+        return export(
+            self.editor, kind, out, records=self.records, adapter=settings, overwrite=overwrite
+        )
 
     def probe(self) -> torch.Tensor:
         """Token ids of one edit, [1, tokens]."""

@@ -36,7 +36,7 @@ def test_says_what_ran(llama, tmp_path):
 
 def test_a_card_that_travels_names_no_path_of_this_machine(llama, tmp_path):
     for kind in ("merged", "delta", "lora"):
-        export(llama.editor, kind, tmp_path / kind, records=llama.records, force=True)
+        llama.export(kind, tmp_path / kind, force=True)
         assert str(llama.base.parent) not in (tmp_path / kind / "README.md").read_text(
             encoding="utf-8"
         )
@@ -44,7 +44,7 @@ def test_a_card_that_travels_names_no_path_of_this_machine(llama, tmp_path):
 
 
 def test_an_adapters_card_says_what_it_keeps(llama, tmp_path):
-    done = export(llama.editor, "lora", tmp_path / "a", records=llama.records, rank=8, force=True)
+    done = llama.export("lora", tmp_path / "a", rank=8, force=True)
     text = (tmp_path / "a" / "README.md").read_text(encoding="utf-8")
     assert done.adapter is not None
     assert f"this adapter on the base {done.adapter.efficacy.exported}" in text

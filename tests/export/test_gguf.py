@@ -12,9 +12,7 @@ from ultraedit.export.gguf_adapter import gguf_names
 
 
 def test_keys_names_and_shapes_are_llama_cpps(llama, tmp_path):
-    done = export(
-        llama.editor, "gguf-lora", tmp_path / "a.gguf", records=llama.records, rank=8, force=True
-    )
+    done = llama.export("gguf-lora", tmp_path / "a.gguf", rank=8, force=True)
     reader = gguf.GGUFReader(tmp_path / "a.gguf")
     fields = {k: f.contents() for k, f in reader.fields.items() if not k.startswith("GGUF.")}
     assert fields["general.architecture"] == "llama"
@@ -32,9 +30,7 @@ def test_keys_names_and_shapes_are_llama_cpps(llama, tmp_path):
 
 
 def test_the_values_are_the_shift(llama, tmp_path):
-    export(
-        llama.editor, "gguf-lora", tmp_path / "a.gguf", records=llama.records, rank=64, force=True
-    )
+    llama.export("gguf-lora", tmp_path / "a.gguf", rank=64, force=True)
     tensors = {
         t.name: torch.from_numpy(t.data.copy())
         for t in gguf.GGUFReader(tmp_path / "a.gguf").tensors
@@ -47,12 +43,8 @@ def test_the_values_are_the_shift(llama, tmp_path):
 
 
 def test_it_is_measured_like_the_peft_adapter(llama, tmp_path):
-    a = export(
-        llama.editor, "gguf-lora", tmp_path / "a.gguf", records=llama.records, rank=8, force=True
-    ).adapter
-    b = export(
-        llama.editor, "lora", tmp_path / "a", records=llama.records, rank=8, force=True
-    ).adapter
+    a = llama.export("gguf-lora", tmp_path / "a.gguf", rank=8, force=True).adapter
+    b = llama.export("lora", tmp_path / "a", rank=8, force=True).adapter
     assert a == b
 
 
@@ -75,7 +67,7 @@ def test_maps_that_llama_cpp_reorders_are_refused(llama):
 
 def test_qwen_has_its_own_architecture(make_case, tmp_path):
     case = make_case("qwen2")
-    export(case.editor, "gguf-lora", tmp_path / "a.gguf", records=case.records, rank=64, force=True)
+    case.export("gguf-lora", tmp_path / "a.gguf", rank=64, force=True)
     reader = gguf.GGUFReader(tmp_path / "a.gguf")
     assert reader.fields["general.architecture"].contents() == "qwen2"
     assert "blk.3.ffn_down.weight.lora_a" in {t.name for t in reader.tensors}

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
-from ultraedit.export import RANKS, export, exporting, factors
+from ultraedit.export import RANKS, AdapterSettings, export, exporting, factors
 from ultraedit.export.adapter import attached, read_peft
 from ultraedit.export.factors import factorise, useful_ranks
 from ultraedit.export.lora import LEAST_ENERGY
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 def test_peft_gives_the_merged_models_logits_at_full_energy(case, tmp_path):
     """Of every family, GPT-2's transposed Conv1D and Gemma-3's nesting included; rank 64 holds these shifts whole."""
-    done = export(case.editor, "lora", tmp_path / "a", records=case.records, rank=64, force=True)
+    done = case.export("lora", tmp_path / "a", rank=64, force=True)
     assert done.adapter is not None
     assert min(done.adapter.energy.values()) == pytest.approx(1, abs=1e-6)
     base, _ = load(case.base)
@@ -40,7 +40,7 @@ def test_peft_gives_the_merged_models_logits_at_full_energy(case, tmp_path):
 
 
 def test_merged_by_peft_it_is_the_edited_weight(case, tmp_path):
-    export(case.editor, "lora", tmp_path / "a", records=case.records, rank=64, force=True)
+    case.export("lora", tmp_path / "a", rank=64, force=True)
     base, _ = load(case.base)
     merged = PeftModel.from_pretrained(base, tmp_path / "a").merge_and_unload()
     for w in case.editor.weights:
@@ -50,7 +50,7 @@ def test_merged_by_peft_it_is_the_edited_weight(case, tmp_path):
 
 
 def test_the_files_are_what_vllm_asks_for(llama, tmp_path):
-    done = export(llama.editor, "lora", tmp_path / "a", records=llama.records, rank=16, force=True)
+    done = llama.export("lora", tmp_path / "a", rank=16, force=True)
     config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
     names = [w.name for w in llama.editor.weights]
     assert (config["r"], config["lora_alpha"], config["rank_pattern"]) == (16, 16, {})
@@ -82,7 +82,7 @@ def test_the_rank_is_the_smallest_that_answers_the_same(llama, tmp_path):
 
 
 def test_same_answers_are_counted_on_what_peft_generates(llama, tmp_path):
-    done = export(llama.editor, "lora", tmp_path / "a", records=llama.records, rank=8, force=True)
+    done = llama.export("lora", tmp_path / "a", rank=8, force=True)
     assert done.adapter is not None
     prompts = [r.prompt for r in llama.records]
     live = answer(llama.editor.model, llama.editor.tokenizer, prompts, "raw", 32)
@@ -99,7 +99,7 @@ def test_full_rank_cuts_nothing_off_and_is_served_by_peft_where_vllm_cannot(
 ):
     monkeypatch.setattr(factors, "RANKS", (1, 8))  # these shifts have a higher rank
     monkeypatch.setattr(exporting, "RANKS", (1, 8))
-    done = export(llama.editor, "lora", tmp_path / "a", records=llama.records, rank="full")
+    done = llama.export("lora", tmp_path / "a", rank="full")
     assert done.adapter is not None
     own = [factorise(w.name, w.shift).rank for w in llama.editor.weights]
     assert done.adapter.rank == max(own) > 8
@@ -109,18 +109,14 @@ def test_full_rank_cuts_nothing_off_and_is_served_by_peft_where_vllm_cannot(
 
 
 def test_full_rank_is_an_accepted_one_where_there_is_one_so_high(llama, tmp_path):
-    report = export(
-        llama.editor, "lora", tmp_path / "a", records=llama.records, rank="full"
-    ).adapter
+    report = llama.export("lora", tmp_path / "a", rank="full").adapter
     assert report is not None
     own = max(factorise(w.name, w.shift).rank for w in llama.editor.weights)
     assert report.rank == min(r for r in RANKS if r >= own)
 
 
 def test_the_figures_are_those_of_the_file(llama, tmp_path):
-    report = export(
-        llama.editor, "lora", tmp_path / "a", records=llama.records, rank=8, force=True
-    ).adapter
+    report = llama.export("lora", tmp_path / "a", rank=8, force=True).adapter
     assert report is not None
     base, _ = load(llama.base)
     adapted = PeftModel.from_pretrained(base, tmp_path / "a").eval()
@@ -137,18 +133,16 @@ def test_the_figures_are_those_of_the_file(llama, tmp_path):
 
 def test_too_little_kept_is_refused_unless_forced(llama, tmp_path):
     with pytest.raises(ConfigError, match=r"at rank 1 the adapter keeps .* give a higher --rank"):
-        export(llama.editor, "lora", tmp_path / "a", records=llama.records, rank=1, keep=1.0)
+        llama.export("lora", tmp_path / "a", rank=1, keep=1.0)
     assert list(tmp_path.iterdir()) == []
-    done = export(
-        llama.editor, "lora", tmp_path / "a", records=llama.records, rank=1, keep=1.0, force=True
-    )
+    done = llama.export("lora", tmp_path / "a", rank=1, keep=1.0, force=True)
     assert done.adapter is not None and not done.adapter.enough
     assert (tmp_path / "a" / "adapter_model.safetensors").exists()
 
 
 def test_half_precision_bases_get_half_precision_adapters(make_case, tmp_path):
     case = make_case("llama", torch.bfloat16)
-    export(case.editor, "lora", tmp_path / "a", records=case.records, rank=64, force=True)
+    case.export("lora", tmp_path / "a", rank=64, force=True)
     assert {t.dtype for t in load_file(tmp_path / "a" / "adapter_model.safetensors").values()} == {
         torch.bfloat16
     }
@@ -162,8 +156,11 @@ def test_half_precision_bases_get_half_precision_adapters(make_case, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"rank": 7}, "rank 7 is not one that servers accept; use one of 1, 8, 16"),
-        ({"keep": 1.5}, "keep is 1.5"),
+        (
+            {"adapter": AdapterSettings(rank=7)},
+            "rank 7 is not one that servers accept; use one of 1, 8, 16",
+        ),
+        ({"adapter": AdapterSettings(keep=1.5)}, "keep is 1.5"),
         ({"records": []}, "no edits to measure it on; name them with --edits FILE"),
     ],
 )
@@ -183,7 +180,7 @@ def test_an_edited_model_that_knows_none_of_the_edits_is_refused(llama, tmp_path
 
 def test_measuring_leaves_the_live_model_as_it_was(llama, tmp_path):
     before = llama.logits()
-    export(llama.editor, "lora", tmp_path / "a", records=llama.records, rank=8, force=True)
+    llama.export("lora", tmp_path / "a", rank=8, force=True)
     assert torch.equal(llama.logits(), before)
     assert not any(m._forward_hooks for m in llama.editor.model.modules())
 

@@ -36,7 +36,7 @@ def test_an_occupied_target_is_refused_and_left_alone(llama, tmp_path, kind):
         target.mkdir()
         (target / "mine").write_text("mine")
     with pytest.raises(ConfigError, match="--overwrite"):
-        export(llama.editor, kind, target, records=llama.records, rank=8, force=True)
+        llama.export(kind, target, rank=8, force=True)
     assert "mine" in (target.read_text() if target.is_file() else (target / "mine").read_text())
     assert [f.name for f in tmp_path.iterdir()] == [target.name]
 
@@ -49,7 +49,7 @@ def test_overwrite_replaces_everything_that_was_there(llama, tmp_path, kind):
     else:
         target.mkdir()
         (target / "mine").write_text("mine")
-    export(llama.editor, kind, target, records=llama.records, rank=8, force=True, overwrite=True)
+    llama.export(kind, target, rank=8, force=True, overwrite=True)
     assert [f.name for f in tmp_path.iterdir()] == [target.name]
     assert target.is_file() == (kind in ("gguf-lora", "card"))
     assert not (target / "mine").exists()
@@ -63,9 +63,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(llama, tmp_path, ki
     target = tmp_path / ("README.md" if kind == "card" else "there")
     target.write_text("mine")
     with _files_of_at_most(room), pytest.raises(ConfigError, match="nothing was left there"):
-        export(
-            llama.editor, kind, target, records=llama.records, rank=8, force=True, overwrite=True
-        )
+        llama.export(kind, target, rank=8, force=True, overwrite=True)
     assert [f.name for f in tmp_path.iterdir()] == [target.name]
     assert target.read_text() == "mine"
 

@@ -108,9 +108,7 @@ def test_the_value_is_reached_over_several_maps(name: str, family: str) -> None:
     batch, _, _ = whole_batch([p for x in places for p in x.pairs], "cpu")
 
     def there() -> torch.Tensor:
-        return engine.look(places, batch, baseline.stack.trunk(batch), baseline.weights[0].module)[
-            1
-        ]
+        return engine.look(places, batch, baseline.stack.trunk(batch), 0)[1]
 
     start, wanted = there(), engine.value(places)
     baseline.edit_turn(RECORDS)

@@ -12,13 +12,18 @@ import torch
 import tiny
 from ultraedit import ConfigError, DataError, Editor, Workspace, create_workspace
 from ultraedit.core.labels import score_labels
-from ultraedit.core.metric import text_metric
+from ultraedit.core.metric import DenseMetric, text_metric
 from ultraedit.core.solve import solver
 from ultraedit.data.record import Record
 from ultraedit.editing.own_words import OwnWords, _first_sentence
-from ultraedit.methods.base import LiveModel
+from ultraedit.editing.rewordings import Rewordings, keeps_names
+from ultraedit.editing.snapshot import calibration_from_tensors, calibration_tensors
+from ultraedit.methods import calibration_cache
+from ultraedit.methods.base import NO_EDIT, LiveModel
 from ultraedit.methods.own_answers import FIRST_WEIGHT, answer_keys, own_answers, request_ids
 from ultraedit.methods.presets import from_settings, method, settings_of
+from ultraedit.methods.pull import TOKENS, Pull
+from ultraedit.methods.ultraedit import UltraEditState
 from ultraedit.model.find import find_structure
 from ultraedit.model.trace import LEAST_LEAD, trace, wanted_leads
 from ultraedit.settings import EditSettings
@@ -35,7 +40,7 @@ def few_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def editor(form: str = "raw", **settings: object) -> Editor:
-    wanted = {"preset": "gentle", "form": form, "text": tiny.TEXT} | settings
+    wanted = {"preset": "gentle", "form": form, "text": tiny.TEXT, "wordings": 0} | settings
     return Editor(tiny.llama(), tiny.tokenizer(chat=True), EditSettings(**wanted))  # type: ignore[arg-type]
 
 
@@ -129,7 +134,7 @@ def test_the_metric_holds_the_models_own_answers() -> None:
     assert len(calibration.key_sizes) == len(live.weights)
     parts = _live(live)
     answers = own_answers(parts, request_ids(live.encoder))
-    keys, counts = zip(*answer_keys(live.stack, live.weights, answers), strict=True)
+    keys, counts = zip(*answer_keys(live.runner, answers), strict=True)
     rows = torch.cat([k[0] for k in keys])
     count = torch.cat(counts)
     size = float((rows.square().mean(1) * count).sum() / count.sum())
@@ -148,7 +153,6 @@ def _live(live: Editor) -> LiveModel:
         live.tokenizer,
         live.encoder,
         find_structure(live.model),
-        live.stack,
         live.weights,
         live.runner,
         tiny.TEXT,
@@ -172,13 +176,13 @@ def test_a_voice_that_there_is_not_is_refused_by_name() -> None:
 def test_every_sentence_holds_its_target_and_a_given_one_is_kept() -> None:
     live = editor("chat")
     given = replace(FACTS[0], sentences=(f"It is {FACTS[0].target}, they say.",))
-    found = live.in_own_words([given, *FACTS[1:]])
+    found = live.prepare([given, *FACTS[1:]])
     assert found[0].sentences == given.sentences
     for record in found:
         assert len(record.sentences) == 1
         assert record.target in record.sentences[0]
     with_rephrases = replace(FACTS[1], rephrases=("Say who.", "And who?"))
-    (filled,) = live.in_own_words([with_rephrases], with_rephrases=True)
+    (filled,) = live.prepare([with_rephrases], with_rephrases=True)
     assert len(filled.sentences) == 3
     assert filled.sentences[0] == found[1].sentences[0], (
         "a sentence depends on its own prompt alone"
@@ -189,7 +193,7 @@ def test_the_target_goes_where_the_model_would_say_it_if_it_were_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     live = editor("chat")
-    made = OwnWords(live.model, live.tokenizer, live.encoder)
+    made = OwnWords(live.runner, live.encoder, live.context, frozenset())
     ids = live.encoder.inside
     monkeypatch.setattr(made, "_answers", lambda prompts: [ids("It is old.") for _ in prompts])
     places = [0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.95]
@@ -270,7 +274,7 @@ def test_sentences_are_made_once_a_record(monkeypatch: pytest.MonkeyPatch) -> No
         return fill(self, records, with_rephrases)
 
     monkeypatch.setattr(OwnWords, "fill", counted)
-    live.edit_turn(live.in_own_words(FACTS[:2]))
+    live.edit_turn(live.prepare(FACTS[:2]))
     assert made == [2]
 
 
@@ -303,7 +307,164 @@ def test_a_workspace_keeps_the_sentences_and_writes_them_again_to_the_bit(tmp_pa
         tiny.tokenizer(chat=True),
         EditSettings(preset="gentle", form="chat", text=tiny.TEXT),
     )
-    fresh.edit_turn(fresh.in_own_words(FACTS[:2])[1:])
+    fresh.edit_turn(fresh.prepare(FACTS[:2])[1:])
     fresh.edit_turn(FACTS[2:])
     for w in fresh.weights:
         assert w.shift.equal(alone[w.name]), "edited again, it is the model that never had the edit"
+
+
+# -- rows that stay -----------------------------------------------------------------------------------
+
+
+def test_the_slope_of_a_teacher_is_that_of_kl() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(4, 9, requires_grad=True)
+    teacher = torch.randn(4, 9)
+    loss = torch.nn.functional.kl_div(
+        logits.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="sum"
+    )
+    (expected,) = torch.autograd.grad(loss, logits)
+    found = score_labels(logits.detach(), torch.zeros(4, dtype=torch.long), True, teacher=teacher)
+    torch.testing.assert_close(found.slope, expected, atol=1e-6, rtol=1e-5)
+
+
+def _pull(live: Editor) -> Pull:
+    found = live.engine.pull()  # type: ignore[attr-defined]
+    assert found is not None
+    return found
+
+
+def _drift(live: Editor) -> float:
+    """Mean KL of the model's own answers to the unedited model, by the whole model."""
+    total = count = 0.0
+    for prompt, answer in live.engine.calibration.answers:
+        ids = torch.tensor([[*prompt, *answer]])
+        at = slice(len(prompt) - 1, len(prompt) + len(answer[:TOKENS]) - 1)
+        with torch.no_grad():
+            now = live.model(ids).logits[0, at].log_softmax(-1)
+            with live.disable_edits():
+                before = live.model(ids).logits[0, at].log_softmax(-1)
+        total += float((before.exp() * (before - now)).sum())
+        count += at.stop - at.start
+    return total / count
+
+
+def test_an_unedited_model_is_pulled_nowhere_and_an_edited_one_back() -> None:
+    live = editor()
+    for traced in _pull(live).trace("sum"):
+        assert traced.stays
+        assert (traced.owner == NO_EDIT).all()
+        assert max(float(g.abs().max()) for g in traced.grads) < 1e-5
+    live.edit_turn(FACTS)
+    _pull(live).forget_prefixes()
+    assert max(float(t.grads[0].abs().max()) for t in _pull(live).trace("sum")) > 1e-4
+
+
+def test_a_pull_keeps_the_models_own_answers_nearer() -> None:
+    drifts, learned = [], []
+    for pull in (0.0, 1.0):
+        wanted = replace(method("gentle"), pull=pull, own_weight=1e-6)  # type: ignore[call-arg]
+        live = editor(preset=wanted)
+        written = live.edit_turn(FACTS)
+        drifts.append(_drift(live))
+        learned.append(sum(r.learned for r in written.receipts))
+    assert drifts[1] < 0.7 * drifts[0]
+    assert learned[1] >= learned[0] - 1
+
+
+def test_what_stays_is_no_edit() -> None:
+    """Its rows are neither counted in the statistics nor remembered, and belong to no edit."""
+    live = editor()
+    without = editor(preset=replace(method("gentle"), pull=0.0))  # type: ignore[call-arg]
+    written = live.edit_turn(FACTS)
+    plain = without.edit_turn(FACTS)
+    rows = len(plain.result.owner)
+    held = sum(len(a[:TOKENS]) for _, a in live.engine.calibration.answers)
+    assert written.result.owner[:rows].equal(plain.result.owner)
+    assert written.result.owner[rows:].tolist() == [NO_EDIT] * held
+    assert len(written.result.updates[0].left) == rows + held
+    mine, theirs = live.statistics, without.statistics
+    assert isinstance(mine, UltraEditState) and isinstance(theirs, UltraEditState)
+    assert [m.count for m in mine.moments] == [m.count for m in theirs.moments]
+    for a, b in zip(mine.metrics, theirs.metrics, strict=True):
+        assert isinstance(a, DenseMetric) and isinstance(b, DenseMetric)
+        assert a.matrix.equal(b.matrix)
+
+
+def test_own_answers_are_kept_with_the_calibration(tmp_path: Path) -> None:
+    calibration = editor().engine.calibration
+    assert calibration.answers
+    again = calibration_from_tensors(calibration_tensors(calibration))
+    assert again.answers == tuple((list(p), list(a)) for p, a in calibration.answers)
+    file = tmp_path / "kept.safetensors"
+    calibration_cache.write(file, calibration)
+    live = editor()
+    found = calibration_cache.read(file, live.weights, live.stack.device)
+    assert found is not None and found.answers == again.answers
+
+
+@pytest.mark.parametrize("settings", [{"pull": -1.0}, {"pull": 1.0, "own_weight": 0.0}])
+def test_a_pull_out_of_range_is_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="pull is"):
+        replace(method("gentle"), **settings).check()  # type: ignore[arg-type]
+
+
+# -- further wordings ---------------------------------------------------------------------------------
+
+
+def test_a_wording_keeps_all_names_and_numbers() -> None:
+    asked = "Who won the 2029 Wexholm bake-off?"
+    assert keeps_names(asked, "Name the winner of Wexholm's, no: Wexholm bake-off of 2029.")
+    assert not keeps_names(asked, "Who won the Wexholm bake-off?")
+    assert not keeps_names(asked, "Who won the 2029 bake-off?")
+    assert not keeps_names(asked, asked + " 2029 Wexholm" * 9)
+
+
+def test_wordings_are_the_models_own_then_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = editor()
+    maker = Rewordings(live.runner, live.tokenizer, live.context, frozenset())
+    lines = [
+        [
+            ["Who leads Orvane?", "Who heads it?", "who runs orvane"],
+            ["x"],
+        ],
+        [["Orvane is run by whom?"], ["Where is Brill?", "Where is Brill??"]],
+        [["Where does Brill lie?"]],
+    ]
+    calls: list[list[str]] = []
+
+    def continued(prompts: list[str], order: object) -> list[list[str]]:
+        calls.append(list(prompts))
+        return lines[len(calls) - 1]
+
+    monkeypatch.setattr(maker, "_continued", continued)
+    first, second = maker.make(["Who runs Orvane?", "Where is Brill"], 4)
+    assert calls[1] == ["Who runs Orvane?", "Where is Brill"], "too few yet for either"
+    assert calls[2] == ["Where is Brill"], "the first has enough"
+    assert first[:2] == ("Who leads Orvane?", "Orvane is run by whom?")
+    assert first[2] == "Tell me: Who runs Orvane?"
+    assert second[0] == "Where does Brill lie?", "the same letters as the prompt's are no wording"
+    assert len(first) == len(second) == 4
+
+
+def test_wordings_are_written_and_kept_in_the_journal(tmp_path: Path) -> None:
+    live = editor("chat", wordings=2)
+    (given,) = live.prepare([replace(FACTS[0], rephrases=("Kept for a test?",))])
+    assert len(given.wordings) == 2
+    assert len(given.sentences) == 3
+    assert live.prepare([given]) == [given], "made once"
+    written = live.edit_turn([given])
+    assert len(set(written.result.owner.tolist()) - {NO_EDIT}) == 1
+
+    settings = EditSettings(preset="gentle", form="chat", text=tiny.TEXT, wordings=2)
+    loaded = (tiny.llama(), tiny.tokenizer(chat=True))
+    with create_workspace(tmp_path / "ws", "tiny", settings, loaded=loaded) as workspace:
+        workspace.edit_turn(FACTS[:2])
+        rows = list(workspace.store.journal.rows(1))
+        assert [len(row.rephrases) for row in rows] == [2, 2]
+        assert [len(row.sentences) for row in rows] == [3, 3]
+        shifts = [w.shift.clone() for w in workspace.editor.weights]
+        changes.undo(workspace, 2)
+        workspace.edit_turn([row.record() for row in rows])
+        for w, shift in zip(workspace.editor.weights, shifts, strict=True):
+            assert w.shift.equal(shift)

@@ -94,7 +94,7 @@ def test_what_a_pause_raises_ends_the_turn_and_leaves_the_model_as_it_was(preset
     e = editor(preset)
     e.edit_turn(TURN)
     before = [w.parameter.detach().clone() for w in e.weights]
-    state = e.state()
+    state = e.snapshot()
 
     class Stop(Listener):
         pauses = 0

@@ -5,6 +5,7 @@ from torch.nn.functional import cross_entropy
 
 from ultraedit.methods.training import token_losses, whole_batch
 from ultraedit.model.find import find_structure
+from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.stack import Stack
 
 
@@ -17,7 +18,7 @@ def test_token_losses_and_their_gradient_are_cross_entropys(tiny_model):
     weight = torch.tensor([0.5, 2.0, 3.0])  # unlike for each token, as values are sought
 
     with torch.enable_grad():
-        ours = token_losses(stack, batch, places, trunk)
+        ours = token_losses(LocalRunner(stack, ()), batch, places, trunk)
         (slope,) = torch.autograd.grad((ours * weight).sum(), trunk)
         rows, columns = (index[places] for index in batch.answers)
         logits = stack.head(stack.top(batch, trunk)[rows, columns]).float()

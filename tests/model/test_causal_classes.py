@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 import causal_classes
@@ -93,12 +92,7 @@ def test_every_causal_class_edits_or_is_refused_in_one_sentence(
     assert all(0 < moved < 1 for moved in receipt.moved.values())
     prompts = [byte_tokenizer(p)["input_ids"] for p in ("The mayor of Tasp is", "Bram")]
     for prompt, found in zip(prompts, greedy_ids(model, prompts, 3, frozenset()), strict=True):
-        ids = list(prompt)
-        for _ in range(3):
-            with torch.no_grad():
-                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits
-            ids.append(int(logits[0, -1].argmax()))
-        assert found == ids[len(prompt) :]
+        assert found == tiny.greedy_by_hand(model, prompt, 3)
 
 
 @pytest.mark.parametrize(

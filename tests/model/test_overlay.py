@@ -54,6 +54,16 @@ def really(family: str, dtype: torch.dtype, version: Version) -> Tensor:
     return logits(model)
 
 
+def with_another_version(
+    family: str,
+) -> tuple[PreTrainedModel, tuple[EditedWeight, ...], Version, Tensor]:
+    """A model, its edited weights, another version of them, and what the model answers in that one."""
+    model = tiny.family(family)
+    weights = downs(model)
+    version = other(weights)
+    return model, weights, version, really(family, torch.float32, version)
+
+
 @families
 @dtypes
 def test_a_version_answers_as_a_model_with_its_weights(family: str, dtype: torch.dtype) -> None:
@@ -69,10 +79,7 @@ def test_a_version_answers_as_a_model_with_its_weights(family: str, dtype: torch
 
 @families
 def test_a_live_write_during_a_read_does_not_show(family: str) -> None:
-    model = tiny.family(family)
-    weights = downs(model)
-    version = other(weights)
-    wanted = really(family, torch.float32, version)
+    model, weights, version, wanted = with_another_version(family)
     with reading([w.map for w in weights], version):
         for w in weights:
             w.set_shift(torch.full_like(w.shift, 0.05))
@@ -136,10 +143,7 @@ def test_two_threads_read_two_versions_at_once() -> None:
 
 @families
 def test_hooks_and_forwards_of_others_run_and_survive(family: str) -> None:
-    model = tiny.family(family)
-    weights = downs(model)
-    version = other(weights)
-    wanted = really(family, torch.float32, version)
+    model, weights, version, wanted = with_another_version(family)
     hooked = [m for m in model.modules() if m is not model]
     for module in hooked:
         add_hook_to_module(module, AlignDevicesHook(execution_device="cpu"))
@@ -242,7 +246,7 @@ def editor(model: PreTrainedModel) -> Editor:
 def test_a_version_of_an_editor_outlives_later_turns(family: str, dtype: torch.dtype) -> None:
     e = editor(tiny.family(family, dtype))
     e.edit_turn(TURN[:2])
-    wanted, version, state = logits(e.model), e.version(), e.state()
+    wanted, version, state = logits(e.model), e.version(), e.snapshot()
     e.edit_turn(TURN[2:])
     later = logits(e.model)
     for made in (version, e.version(state)):
@@ -260,7 +264,7 @@ def test_a_version_of_an_editor_outlives_later_turns(family: str, dtype: torch.d
 def test_nothing_is_edited_where_another_version_is_shown() -> None:
     e = editor(tiny.llama())
     e.edit_turn(TURN[:2])
-    state, version = e.state(), e.version()
+    state, version = e.snapshot(), e.version()
     blocks = [
         (e.disable_edits, "disabled here"),
         (lambda: e.as_of(state), "as it was at another time"),

@@ -14,8 +14,9 @@ import tiny
 from page.conftest import Open
 from ultraedit.serving.app import build
 from ultraedit.serving.keys import Keys
+from ultraedit.serving.limits import Limits
 from ultraedit.serving.run import listen
-from ultraedit.serving.service import Limits, Service
+from ultraedit.serving.service import Service
 from ultraedit.settings import EditSettings
 from ultraedit.workspace.config import WorkspaceSettings
 from ultraedit.workspace.create import create_workspace

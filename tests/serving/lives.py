@@ -23,8 +23,9 @@ torch.set_num_threads(1)
 
 from serving import served  # noqa: E402
 from ultraedit.serving.app import build  # noqa: E402
+from ultraedit.serving.limits import Limits  # noqa: E402
 from ultraedit.serving.run import listen, serve  # noqa: E402
-from ultraedit.serving.service import Limits, Service  # noqa: E402
+from ultraedit.serving.service import Service  # noqa: E402
 from ultraedit.workspace.store import Store  # noqa: E402
 from ultraedit.workspace.workspace import Workspace  # noqa: E402
 

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 import tiny
 from ultraedit.serving.app import build
 from ultraedit.serving.keys import Keys
-from ultraedit.serving.service import Limits, Service
+from ultraedit.serving.limits import Limits
+from ultraedit.serving.service import Service
 from ultraedit.settings import EditSettings
 from ultraedit.workspace.config import HealthConfig, WorkspaceSettings
 from ultraedit.workspace.create import create_workspace

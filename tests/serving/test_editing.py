@@ -15,7 +15,8 @@ from serving import served
 from serving.served import FACTS, NAME, Served
 from ultraedit.errors import NumericalError, WorkspaceError
 from ultraedit.serving.asks import Ask, Piece, Wish
-from ultraedit.serving.service import Limits, Service
+from ultraedit.serving.limits import Limits
+from ultraedit.serving.service import Service
 from ultraedit.workspace.config import HealthConfig, Thresholds
 from ultraedit.workspace.store import Store
 from ultraedit.workspace.workspace import Workspace
@@ -293,7 +294,7 @@ def test_a_wrong_fact_is_named_by_its_row(
 
 
 def test_too_many_and_too_long_facts(tmp_path: Path) -> None:
-    with served.serving(tmp_path, Limits(edits=3)) as server:
+    with served.serving(tmp_path, Limits(max_edits=3)) as server:
         assert server.edit(*FACTS[:4]).status_code == 400
         assert server.edit().status_code == 422
         long = server.edit({"prompt": "x" * 500, "target": "y"})  # longer than the context

@@ -186,7 +186,7 @@ def test_requests_are_answered_inside_a_turn(workspace: Workspace) -> None:
             asking.engine.step()
 
     workspace.editor.listener = Pauses()
-    untouched = workspace.editor.state()
+    untouched = workspace.editor.snapshot()
     workspace.edit_turn([Record(p, t) for p, t in tiny.FACTS[:6]])
     during = len(tokens(first))
     assert Pauses.count >= 3 and during > 2 and tokens(late[0])
@@ -195,11 +195,11 @@ def test_requests_are_answered_inside_a_turn(workspace: Workspace) -> None:
     asking.finish()
     assert tokens(first) == alone[0] and tokens(late[0]) == alone[1]
     assert after[0] == Started(1, version_name(workspace.store, 1))
-    shifts = {name: shift.clone() for name, shift in workspace.editor.state().shifts.items()}
+    shifts = {name: shift.clone() for name, shift in workspace.editor.snapshot().shifts.items()}
     workspace.editor.restore(untouched)
     workspace.editor.listener = Listener()
     workspace.editor.edit_turn([Record(p, t) for p, t in tiny.FACTS[:6]])
-    again = workspace.editor.state().shifts
+    again = workspace.editor.snapshot().shifts
     assert all(
         again[name].equal(shift) for name, shift in shifts.items()
     )  # the turn was not disturbed

@@ -95,8 +95,8 @@ def test_a_failing_call_leaves_model_and_folder_as_they_were(
                 assert os.strerror(code) in str(error)
                 done = False
             assert done != happened()
-        state = workspace.state(workspace.head)
-        assert tensors.state_digests(workspace.editor.state()) == tensors.state_digests(state)
+        state = workspace.snapshot(workspace.head)
+        assert tensors.state_digests(workspace.editor.snapshot()) == tensors.state_digests(state)
         assert verify(workspace.store.folder).sound
         failed += not done
         if done:
@@ -114,7 +114,7 @@ def test_a_full_disk_while_tensors_are_written(
 ) -> None:
     workspace = made.make(tmp_path)
     made.fill(workspace, 1)
-    before = workspace.editor.state().shifts
+    before = workspace.editor.snapshot().shifts
     real = tensors.save_file
 
     def full(content: dict[str, object], path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_full_disk_while_tensors_are_written(
         patch.setattr(tensors, "save_file", full)
         with pytest.raises(WorkspaceError, match=r"No space left.*stands at turn 1"):
             workspace.edit_turn(made.records(3, 6))
-    after = workspace.editor.state().shifts
+    after = workspace.editor.snapshot().shifts
     assert all(after[name].equal(before[name]) for name in before)
     assert sorted(p.name for p in (tmp_path / "ws" / "states").iterdir()) == [
         "00000001.safetensors"

@@ -46,9 +46,9 @@ def test_it_lives_in_a_workspace(name: str, tmp_path: Path) -> None:
     with workspace.at("three"):
         earlier = {w.name: w.shift.clone() for w in workspace.editor.weights}
         recalled = workspace.editor.recall(QUESTION)
-    state = workspace.editor.state()
+    state = workspace.editor.snapshot()
     workspace = made.reopen(workspace)
-    again = workspace.editor.state()
+    again = workspace.editor.snapshot()
     assert all(again.shifts[n].equal(s) for n, s in state.shifts.items())
     before, after = state.statistics.state_dict(), again.statistics.state_dict()
     assert before.keys() == after.keys()
@@ -115,7 +115,7 @@ def test_what_has_no_low_rank_updates_cannot_be_subtracted(name: str, tmp_path: 
 def test_replay_of_a_located_edit_is_refused_whole(tmp_path: Path) -> None:
     """The journal keeps no subjects."""
     workspace = filled(tmp_path, "memit")
-    state = workspace.editor.state()
+    state = workspace.editor.snapshot()
     with pytest.raises(DataError, match="has no subject, and memit needs one"):
         changes.replay(workspace, workspace.history.find_current("#2"))
     assert workspace.head == 2

@@ -96,7 +96,7 @@ def test_policies(tmp_path: Path, policy: str) -> None:
         assert workspace.store.journal.turns[3].health is not None, "the red turn is in the journal"
     assert verify(workspace.store.folder).sound
     reopened = made.reopen(workspace)
-    state = reopened.state(reopened.head)
+    state = reopened.snapshot(reopened.head)
     assert all(w.shift.equal(state.shifts[w.name]) for w in reopened.editor.weights)
 
 

@@ -24,7 +24,7 @@ def bits(workspace: Workspace) -> tuple[Any, ...]:
     """Digests of the live weights, the shifts and the statistics."""
     return (
         tensors.live_digest(workspace.editor.weights),
-        *tensors.state_digests(workspace.editor.state()),
+        *tensors.state_digests(workspace.editor.snapshot()),
     )
 
 
@@ -145,17 +145,20 @@ def test_replay_of_the_only_edit_gives_the_base(tmp_path: Path) -> None:
 def test_subtraction_takes_out_most_of_an_edit_and_little_else(tmp_path: Path) -> None:
     workspace = made.make(tmp_path, step=1.0)
     made.fill(workspace, 1)
-    base, full = {n: torch.zeros_like(s) for n, s in workspace.editor.state().shifts.items()}, None
-    full = workspace.editor.state().shifts
+    base, full = (
+        {n: torch.zeros_like(s) for n, s in workspace.editor.snapshot().shifts.items()},
+        None,
+    )
+    full = workspace.editor.snapshot().shifts
     change = changes.subtract(workspace, workspace.history.find_edit("#2")[0])
     assert not change.exact
     assert "approximate" in str(change)
-    first = workspace.editor.state().shifts
+    first = workspace.editor.snapshot().shifts
     assert all(not first[n].equal(full[n]) for n in full)
     assert workspace.history.statuses()[2].word == "removed"
     for number in ("#1", "#3"):
         changes.subtract(workspace, workspace.history.find_edit(number)[0])
-    rest = workspace.editor.state().shifts
+    rest = workspace.editor.snapshot().shifts
     for name in full:  # one step from the base: the three shares are the whole turn
         assert (rest[name] - base[name]).norm() < 1e-5 * full[name].norm()
     assert verify(workspace.store.folder).sound

@@ -36,7 +36,7 @@ def test_what_is_passed_to_an_open_workspace(
         "ask": lambda x: workspace.ask(x, max_new_tokens=1),
         "ask at": lambda x: workspace.ask("Who?", at=x, max_new_tokens=1),
         "ask max_new_tokens": lambda x: workspace.ask("Who?", max_new_tokens=x),
-        "state": workspace.state,
+        "snapshot": workspace.snapshot,
         "resolve": lambda x: workspace.history.resolve(x),
         "find_edit": lambda x: workspace.history.find_edit(x),
         "find_current": lambda x: workspace.history.find_current(x),
@@ -54,7 +54,7 @@ def test_what_is_passed_to_an_open_workspace(
         for value in objects():
             walk.call(f"{name} = {shown(value)}", lambda d=door, v=value: d(v))
     walk.judge(at_least=18 * 55)
-    state = workspace.state(workspace.head)
+    state = workspace.snapshot(workspace.head)
     assert all(w.shift.equal(state.shifts[w.name]) for w in workspace.editor.weights), (
         "the live model is what is on disk"
     )

@@ -138,7 +138,7 @@ def run_once(
             evaluation = _evaluate(setting, places, time_, recall)
             evaluations.append(evaluation)
             progress.figures[time_] = evaluation.figures
-            setting.store.save(row.label, order, progress, editor.state(), evaluation.rows)
+            setting.store.save(row.label, order, progress, editor.snapshot(), evaluation.rows)
         if setting.ability is not None and order == 0:
             say("running the ability tasks")
             measured = setting.ability()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from ultraedit.bench.schedule import slug
-from ultraedit.editing.state import EditorState
+from ultraedit.editing.snapshot import Snapshot
 from ultraedit.errors import ConfigError
 from ultraedit.evaluation.evaluation import Evaluation, QuestionScores
 from ultraedit.evaluation.files import read_scores, write_scores
@@ -81,7 +81,7 @@ class BenchStore:
         label: str,
         order: int,
         progress: RunProgress,
-        state: EditorState,
+        state: Snapshot,
         rows: Sequence[QuestionScores],
     ) -> None:
         """Keep a checkpoint: its rows, then the state, each whole or not at all."""
@@ -108,7 +108,7 @@ class BenchStore:
 
     def load(
         self, label: str, order: int, load_state_dict: Callable[[dict[str, Tensor]], State]
-    ) -> tuple[RunProgress, EditorState] | None:
+    ) -> tuple[RunProgress, Snapshot] | None:
         """The last checkpoint of a run, None where there is none; `load_state_dict` is of the editor's engine.
 
         Raises ConfigError where it is damaged.
@@ -130,7 +130,7 @@ class BenchStore:
             raise ConfigError(
                 f"the saved state '{path}' is damaged; delete it to run this part again."
             ) from error
-        return progress, EditorState(_under("shift/", tensors), statistics, edits, turns)
+        return progress, Snapshot(_under("shift/", tensors), statistics, edits, turns)
 
     def evaluations(self, label: str, order: int, progress: RunProgress) -> list[Evaluation]:
         """The evaluations of the checkpoints done, read back."""

@@ -12,6 +12,7 @@ from ultraedit import __version__
 from ultraedit.cli.ask import ask
 from ultraedit.cli.bench import bench
 from ultraedit.cli.build import build
+from ultraedit.cli.consolidate import consolidate
 from ultraedit.cli.demo import demo
 from ultraedit.cli.diff import diff
 from ultraedit.cli.edit import edit
@@ -21,6 +22,7 @@ from ultraedit.cli.init import init
 from ultraedit.cli.log import log
 from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
+from ultraedit.cli.prepare import prepare
 from ultraedit.cli.rollback import rollback
 from ultraedit.cli.screen import refuse, show_warning, write_anything
 from ultraedit.cli.serve import serve
@@ -40,27 +42,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    ask,
-    bench,
-    build,
-    demo,
-    diff,
-    edit,
-    eval_,
-    export,
-    init,
-    log,
-    mark,
-    rollback,
-    serve,
-    show,
-    study,
-    undo,
-    plan,
-    validate,
-    verify,
-):
+VERBS = (
+    ask, bench, build, consolidate, demo, diff, edit, eval_, export, init,
+    log, mark, rollback, serve, show, study, undo, plan, prepare, validate, verify
+)  # fmt: skip
+for verb in VERBS:
     app.command(verb.__name__.rstrip("_"))(verb)
 
 

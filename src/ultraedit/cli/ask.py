@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,8 @@ from ultraedit.cli.common import (
 )
 from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import print_json
-from ultraedit.cli.workspaces import BaseOption, refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import AtOption, BaseOption, opened, refuse_elsewhere, refuse_fixed
+from ultraedit.errors import DataError
 from ultraedit.model.form import FormChoice
 from ultraedit.settings import Loading
 
@@ -33,19 +35,14 @@ class Asked:
 
 
 @with_options(loading=Loading())
-def ask(
+def ask(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to ask.")],
     compare: Annotated[
         str | None,
         typer.Option("--compare", metavar="BASE", help="Ask this model too and show both."),
     ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at", metavar="MARK", help="In a workspace: ask it as it was at a mark or turn."
-        ),
-    ] = None,
+    at: AtOption = None,
     base: BaseOption = None,
     form: FormOption = "auto",
     max_new_tokens: TokensOption = 32,
@@ -67,25 +64,24 @@ def ask(
     from ultraedit.workspace.config import is_workspace
 
     arguments.text(prompt, "the prompt")
+    if not prompt.strip():
+        raise DataError("the prompt is empty; give the question the model is asked.")
     if is_workspace(model):
         from ultraedit.cli.edit_workspace import ask_workspace
 
         refuse_fixed(model, {"dtype": loading.dtype != "auto", "quantize": loading.quantize})
         seed_all(seed)
         ask_workspace(
-            model,
+            opened(Path(model), base, loading, write=False),
             prompt,
             at=at,
             compare=compare,
-            base=base,
             form=form,
             max_new_tokens=max_new_tokens,
-            loading=loading,
             json_output=json_output,
         )
         return
-    refuse_elsewhere(model, "at", at)
-    refuse_elsewhere(model, "base", base)
+    refuse_elsewhere(model, {"at": at, "base": base})
     seed_all(seed)
 
     def of(name: str, form: FormChoice) -> Asked:
@@ -117,14 +113,11 @@ def _answer(
 ) -> Asked:
     """Load, ask, let go: two models are never held at once."""
     from ultraedit.editing.notes import read_notes
-    from ultraedit.errors import DataError
     from ultraedit.model.context import context_length
     from ultraedit.model.generate import answer
     from ultraedit.model.load import load
     from ultraedit.model.text import PromptEncoder
 
-    if not prompt.strip():
-        raise DataError("the prompt is empty; give the question the model is asked.")
     notes = read_notes(name) if form == "auto" else None
     model, tokenizer = load(name, **asdict(loading))
     encoder = PromptEncoder(tokenizer, form if notes is None else notes.form)

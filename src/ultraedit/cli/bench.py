@@ -45,7 +45,7 @@ RequireOption = Annotated[
     scoring=Scoring(),
     loading=Loading(),
 )
-def bench(
+def bench(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results.")],

@@ -60,7 +60,7 @@ def _tell(result: BuildResult, as_json: bool) -> None:
     say(f"The card is {result.out / 'README.md'}.")
 
 
-def build(
+def build(  # noqa: PLR0913 - each option is a parameter
     triples: Annotated[
         list[Path],
         typer.Option(

@@ -42,7 +42,7 @@ CHAT_REQUESTS = 40
 
 
 @with_options(without=("trust_remote_code", "quantize"), loading=Loading(dtype="fastest"))
-def demo(
+def demo(  # noqa: PLR0913 - each option is a parameter
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Save the edited model here.")
     ] = Path("demo-out"),

@@ -19,7 +19,13 @@ from ultraedit.cli.common import (
 from ultraedit.cli.options import option_word, with_options
 from ultraedit.cli.receipts import ReceiptFile
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import BaseOption, ServerOption, refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import (
+    BaseOption,
+    ServerOption,
+    opened,
+    refuse_elsewhere,
+    refuse_fixed,
+)
 from ultraedit.errors import ConfigError
 from ultraedit.settings import EditSettings, Loading
 
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @with_options(settings=EditSettings(), loading=Loading())
-def edit(
+def edit(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     prompt: Annotated[
         str | None, typer.Argument(metavar="PROMPT", help="The prompt to edit.")
@@ -71,6 +77,13 @@ def edit(
         bool,
         typer.Option("--again", help="In a workspace: start --file over, written rows and all."),
     ] = False,
+    consolidate: Annotated[
+        bool,
+        typer.Option(
+            "--consolidate",
+            help="In a workspace: write again, behind --file, what the model has lost (`ultraedit consolidate`).",
+        ),
+    ] = False,
     server: ServerOption = None,
     base: BaseOption = None,
     loading: Loading,
@@ -100,12 +113,12 @@ def edit(
                 "quantize": loading.quantize,
             },
         )
-        _check_what(prompt, target, file, rephrase, with_rephrases)
+        _check_what(prompt, target, file, rephrase, with_rephrases, consolidate)
         total = _check_input(prompt, target, file)
         if server is not None:
             from ultraedit.cli import at_server
 
-            refuse_fixed(model, {"again": again, "base": base})
+            refuse_fixed(model, {"again": again, "base": base, "consolidate": consolidate})
             if file is not None:
                 at_server.edit_file(model, server, file, turn_size, with_rephrases, json_output)
             else:
@@ -115,34 +128,25 @@ def edit(
         from ultraedit.cli.edit_workspace import edit_file, edit_one
 
         seed_all(seed)
+        workspace = opened(Path(model), base, loading)
         if file is not None:
             edit_file(
-                model,
+                workspace,
                 file,
                 total=total,
                 turn_size=turn_size,
                 with_rephrases=with_rephrases,
                 again=again,
-                base=base,
-                loading=loading,
+                consolidate=consolidate,
                 json_output=json_output,
             )
         else:
-            edit_one(
-                model,
-                prompt or "",
-                target or "",
-                rephrase or [],
-                base=base,
-                loading=loading,
-                json_output=json_output,
-            )
+            edit_one(workspace, prompt or "", target or "", rephrase or [], json_output=json_output)
         return
-    refuse_elsewhere(model, "again", again)
-    refuse_elsewhere(model, "base", base)
+    refuse_elsewhere(model, {"again": again, "consolidate": consolidate, "base": base})
 
     settings.method()  # refuses a bad setting before the model is loaded
-    _check_what(prompt, target, file, rephrase, with_rephrases)
+    _check_what(prompt, target, file, rephrase, with_rephrases, consolidate)
     total = _check_input(prompt, target, file)
     _check_outputs(model, file, out, receipts, overwrite)
     if out is not None and loading.quantize is not None:
@@ -177,10 +181,15 @@ def _check_what(
     file: str | None,
     rephrase: list[str] | None,
     with_rephrases: bool,
+    consolidate: bool,
 ) -> None:
     if file is not None and (prompt is not None or rephrase):
         raise ConfigError(
             f"both a prompt and --file '{file}' are given; give one fact or a file of facts."
+        )
+    if file is None and consolidate:
+        raise ConfigError(
+            "--consolidate is for --file; `ultraedit consolidate` does it at any other time."
         )
     if file is None and with_rephrases:
         raise ConfigError("--with-rephrases is for --file; give a single fact's with --rephrase.")

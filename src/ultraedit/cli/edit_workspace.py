@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ultraedit.cli.common import repeated_warnings
 from ultraedit.cli.screen import note, print_json, say
-from ultraedit.cli.workspaces import opened
-from ultraedit.errors import DataError
 from ultraedit.model.form import FormChoice
-from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from ultraedit.workspace.config import HealthConfig
@@ -35,18 +31,10 @@ class Summary:
 
 
 def edit_one(
-    folder: str,
-    prompt: str,
-    target: str,
-    rephrases: list[str],
-    *,
-    base: str | None,
-    loading: Loading,
-    json_output: bool,
+    workspace: Workspace, prompt: str, target: str, rephrases: list[str], *, json_output: bool
 ) -> None:
-    """Write one fact as a turn of its own, with the answers before and after."""
-
-    with _open(folder, base, loading) as workspace, repeated_warnings():
+    """Write one fact as a turn of its own, with the answers before and after; then close the workspace."""
+    with workspace, repeated_warnings():
         receipt = workspace.edit(prompt, target, rephrases=rephrases)
         number = workspace.store.journal.edits
         done = workspace.last_turn
@@ -65,24 +53,24 @@ def edit_one(
 
 
 def edit_file(
-    folder: str,
+    workspace: Workspace,
     file: str,
     *,
     total: int | None,
     turn_size: int,
     with_rephrases: bool,
     again: bool,
-    base: str | None,
-    loading: Loading,
+    consolidate: bool,
     json_output: bool,
 ) -> None:
-    """Stream a file; where it was interrupted before, go on behind the last acknowledged row."""
+    """Stream a file, where it was interrupted before behind the last acknowledged row; then close the workspace."""
     from ultraedit.cli.progress import edit_progress
     from ultraedit.data.read import read_records
     from ultraedit.workspace.stream import stream, written_rows
 
     summary = Summary()
-    with _open(folder, base, loading) as workspace, repeated_warnings():
+    folder = str(workspace.store.folder)
+    with workspace, repeated_warnings():
         if not again:
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
@@ -103,6 +91,12 @@ def edit_file(
                 advance(done)
                 health.tell(done.turn, done.health, done.rolled_back_to)
                 last = done
+        if consolidate:
+            from ultraedit.cli.consolidate import ROUNDS, consolidated
+
+            rounds = consolidated(workspace, ROUNDS, None, turn_size, quiet=json_output)
+            if not json_output and not rounds:
+                note("no edit is lost: nothing to consolidate.")
         head = workspace.head
     if json_output:
         print_json(asdict(summary) | {"workspace": folder, "head": head} | _readings(last))
@@ -125,21 +119,18 @@ def _readings(turn: KeptTurn | None) -> dict[str, Any]:
 
 
 def ask_workspace(
-    folder: str,
+    workspace: Workspace,
     prompt: str,
     *,
     at: str | None,
     compare: str | None,
-    base: str | None,
     form: FormChoice,
     max_new_tokens: int,
-    loading: Loading,
     json_output: bool,
 ) -> None:
-    """Ask the head, or a mark; with `compare` another mark or state beside it ("base" is the unedited model)."""
-    if not prompt.strip():
-        raise DataError("the prompt is empty; give the question the model is asked.")
-    with _open(folder, base, loading, write=False) as workspace:
+    """Ask the head, or a mark; with `compare` another mark or state beside it ("base" is the unedited model).  Then
+    close the workspace."""
+    with workspace:
         names = [at or "head", *([compare] if compare is not None else [])]
         for name in names:
             workspace.history.resolve(name)
@@ -152,6 +143,7 @@ def ask_workspace(
                     form=form if form != "auto" else None,
                 ).edited
     if json_output:
+        folder = str(workspace.store.folder)
         print_json({"prompt": prompt, "model": folder, "answers": answers})
     elif compare is None:
         typer.echo(answers[names[0]])
@@ -159,10 +151,6 @@ def ask_workspace(
         width = max(map(len, names))
         for name in reversed(names):
             typer.echo(f"{name:<{width}}  {answers[name]}")
-
-
-def _open(folder: str, base: str | None, loading: Loading, write: bool = True) -> Workspace:
-    return opened(Path(folder), base, loading, write=write)
 
 
 class _Health:

@@ -22,7 +22,7 @@ from ultraedit.cli.common import (
     seed_all,
 )
 from ultraedit.cli.options import with_options
-from ultraedit.cli.workspaces import refuse_elsewhere, refuse_fixed
+from ultraedit.cli.workspaces import AtOption, refuse_elsewhere, refuse_fixed
 from ultraedit.errors import ConfigError
 from ultraedit.settings import Loading
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @with_options(without=("quantize",), scoring=Scoring(), loading=Loading())
-def eval_(
+def eval_(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     data: Annotated[
         str | None,
@@ -47,12 +47,7 @@ def eval_(
         str | None,
         typer.Option("--base", help="The unedited model.  [default: the one MODEL names]"),
     ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at", metavar="MARK", help="In a workspace: score it as it was at a mark or turn."
-        ),
-    ] = None,
+    at: AtOption = None,
     edits: Annotated[
         int | None,
         typer.Option(
@@ -114,7 +109,7 @@ def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -
             f"there is nothing to ask '{config.model}' about: name records with --data (only a workspace knows its "
             "own edits)."
         )
-    refuse_elsewhere(config.model, "at", config.at)
+    refuse_elsewhere(config.model, {"at": config.at})
     base = base_of(config.model, config.base)
     config = replace(config, base=base)
     pair = SavedPair(

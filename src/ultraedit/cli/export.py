@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @with_options(without=("dtype", "quantize"), loading=Loading())
-def export(
+def export(  # noqa: PLR0913 - each option is a parameter
     edited: Annotated[
         Path,
         typer.Argument(
@@ -88,6 +88,7 @@ def export(
     from ultraedit.data import read_records
     from ultraedit.editing.precious import refuse_precious
     from ultraedit.evaluation.files import read_result
+    from ultraedit.export import AdapterSettings
     from ultraedit.export import export as write
     from ultraedit.io.target import refuse_occupied, refuse_unwritable
 
@@ -105,9 +106,7 @@ def export(
         to,
         out,
         records=records,
-        rank=wanted,
-        keep=keep,
-        force=force,
+        adapter=AdapterSettings(wanted, keep, force),
         overwrite=overwrite,
         result=scores,
     )

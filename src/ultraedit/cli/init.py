@@ -21,7 +21,7 @@ from ultraedit.settings import EditSettings, Loading
 
 
 @with_options(settings=EditSettings(), loading=Loading())
-def init(
+def init(  # noqa: PLR0913 - each option is a parameter
     workspace: Annotated[
         Path, typer.Argument(metavar="WORKSPACE", help="A new folder for the workspace.")
     ],

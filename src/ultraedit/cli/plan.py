@@ -26,7 +26,7 @@ class Bits(StrEnum):
     eight = "8bit"
 
 
-def plan(
+def plan(  # noqa: PLR0913 - each option is a parameter
     model: Annotated[
         str,
         typer.Argument(

@@ -12,11 +12,12 @@ from ultraedit.cli.common import ConfigOption
 from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import note
 from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, opened
+from ultraedit.serving.limits import Limits
 from ultraedit.settings import Loading
 
 
-@with_options(without=("dtype", "quantize"), loading=Loading())
-def serve(
+@with_options(without=("dtype", "quantize"), limits=Limits(), loading=Loading())
+def serve(  # noqa: PLR0913 - each option is a parameter
     workspace: WorkspaceArgument,
     host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[
@@ -50,29 +51,9 @@ def serve(
             help="A web page's origin that may call this server; may be repeated.",
         ),
     ] = None,
-    rows: Annotated[
-        int, typer.Option("--rows", min=1, max=1024, help="Answers generated at once.")
-    ] = 16,
-    waiting: Annotated[
-        int, typer.Option("--waiting", min=1, help="Requests that may wait for a place.")
-    ] = 64,
-    changes: Annotated[
-        int, typer.Option("--changes", min=1, help="Changes that may wait for the one running.")
-    ] = 16,
-    versions: Annotated[
-        int,
-        typer.Option(
-            "--versions", min=1, help="Versions of the weights that are read at once, at most."
-        ),
-    ] = 8,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Longest answer of one request.")
-    ] = 4096,
-    max_edits: Annotated[
-        int, typer.Option("--max-edits", min=1, help="Most facts of one turn.")
-    ] = 1000,
     base: BaseOption = None,
     *,
+    limits: Limits,
     loading: Loading,
     config: ConfigOption = None,
 ) -> None:
@@ -94,10 +75,9 @@ def serve(
     from ultraedit.serving.app import build
     from ultraedit.serving.run import listen
     from ultraedit.serving.run import serve as run
-    from ultraedit.serving.service import Limits, Service
+    from ultraedit.serving.service import Service
 
     with opened(workspace, base, loading) as live:
-        limits = Limits(rows, waiting, changes, versions, max_tokens, max_edits)
         service = Service(live, called, limits)
         app = build(service, found, hosts=[host, *(allow_host or [])], origins=origins)
         with listen(host, port) as bound:

@@ -26,6 +26,12 @@ BaseOption = Annotated[
     str | None,
     typer.Option("--base", metavar="MODEL", help="Where the base model lies now, if it was moved."),
 ]
+AtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at", metavar="MARK", help="In a workspace: take it as it was at a mark or turn."
+    ),
+]
 ServerOption = Annotated[
     str | None,
     typer.Option(
@@ -108,8 +114,9 @@ def refuse_fixed(folder: str, given: dict[str, Any]) -> None:
             )
 
 
-def refuse_elsewhere(model: str, option: str, value: object) -> None:
+def refuse_elsewhere(model: str, given: dict[str, Any]) -> None:
     """Options that only a workspace understands."""
-    if value:
-        shown = f"--{option}" if value is True else f"--{option} {value}"
-        raise ConfigError(f"{shown} is for a workspace, and '{model}' is none; leave it out.")
+    for option, value in given.items():
+        if value:
+            shown = f"--{option}" if value is True else f"--{option} {value}"
+            raise ConfigError(f"{shown} is for a workspace, and '{model}' is none; leave it out.")

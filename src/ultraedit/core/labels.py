@@ -35,8 +35,12 @@ def score_labels(
     labels: Int[Tensor, " n"],
     slope: bool,
     leads: bool = False,
+    teacher: Float[Tensor, "n vocab"] | None = None,
 ) -> LabelScores:
-    """Everything is worked out in one fp32 copy of the logits, which are left as they are."""
+    """Everything is worked out in one fp32 copy of the logits, which are left as they are.
+
+    teacher: other logits; the slope is then the gradient of KL(teacher || model), softmax - softmax(teacher).
+    """
     work = logits.detach().to(torch.float32, copy=True)
     label = labels[:, None]
     choices = first_argmax(work)
@@ -53,7 +57,10 @@ def score_labels(
     if not slope:
         return LabelScores(log_probs, hits, choices, None, lead)
     work /= total
-    work.scatter_add_(1, label, torch.full_like(chosen, -1.0))
+    if teacher is None:
+        work.scatter_add_(1, label, torch.full_like(chosen, -1.0))
+    else:
+        work -= teacher.detach().float().softmax(-1)
     return LabelScores(log_probs, hits, choices, work.to(logits.dtype), lead)
 
 

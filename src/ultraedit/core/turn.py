@@ -11,6 +11,9 @@ gradient g_i, the loss's gradient at the map's output.
     (6)  W  <-  W + D'
     (7)  M  <-  M + H'H                                later turns go round this one
 
+A method may add rows of answers that should stay as they are: their g is the slope of KL to the unedited model, and
+(3) to (6) pull them back where the turn moves them.  They are no edits, so (2) and (7) leave them out.
+
 UltraEdit (arXiv 2505.14679) is (1) to (6) with M = I and ridge 1, once a turn.  Several smaller steps repeat (1), (3),
 (5) and (6) with new gradients and the first step's keys.  What (2), (3), (4) and (7) are is the method's to say
 (`methods/`); how the model is traced and written is the model's.  `docs/method.md` says why each is as it is.
@@ -44,6 +47,11 @@ class Rows(Protocol):
     @property
     def grads(self) -> tuple[Float[Tensor, "n _"], ...]:
         """n x d_out, fp32."""
+        ...
+
+    @property
+    def stays(self) -> bool:
+        """Whether these are answers that should stay as they are, and no edits."""
         ...
 
 
@@ -105,7 +113,7 @@ def write_turn(model: TurnModel, state: TurnStateType) -> tuple[list[Update], Tu
     """
     first = rows = model.trace(0)  # (1)
     with model.phase("statistics"):
-        state = state.observe(rows)  # (2)
+        state = state.observe(edits_of(rows))  # (2)
     with model.phase("solve"):
         systems = factor(state, rows)  # (4), and the left side of (5)
     updates: list[Update] = []
@@ -120,7 +128,7 @@ def write_turn(model: TurnModel, state: TurnStateType) -> tuple[list[Update], Tu
             )  # (3), (5)
         model.preview(updates)  # (6)
     with model.phase("statistics"):
-        return updates, state.remember(first)  # (7)
+        return updates, state.remember(edits_of(first))  # (7)
 
 
 def factor(state: TurnState, rows: Sequence[Rows]) -> list[DualSolver | PrimalSolver]:
@@ -140,6 +148,11 @@ def add(updates: Sequence[Update], steps: Sequence[Update]) -> list[Update]:
     if not updates:
         return list(steps)
     return [Update(s.left, u.right + s.right) for u, s in zip(updates, steps, strict=True)]
+
+
+def edits_of(rows: Sequence[Rows]) -> list[Rows]:
+    """Without the answers that should stay."""
+    return [r for r in rows if not r.stays]
 
 
 def keys_of(rows: Sequence[Rows], module: int) -> Float[Tensor, "n d_in"]:

@@ -55,6 +55,9 @@ class Record:
     """What the fact is about, in the prompt's own words; only located baselines need it."""
     rephrases: tuple[str, ...] = ()
     """Other wordings of the prompt, with the same answer."""
+    wordings: tuple[str, ...] = ()
+    """Further wordings of the prompt that are written with it, always.  `rephrases` are another's words, to test what
+    was written; these are made for writing (`Editor.prepare`)."""
     locality: tuple[Probe, ...] = ()
     """Unrelated prompts whose answers must not change."""
     personas: tuple[str, ...] = ()
@@ -66,7 +69,8 @@ class Record:
     """
     sentences: tuple[str, ...] = ()
     """The answer as a sentence that holds the target, in the model's own words: one for the prompt, then one for each
-    rephrase.  What is missing is made by the model; none is written where answers are bare (`voice`)."""
+    of `wordings`, then of `rephrases`.  What is missing is made by the model; none is written where answers are bare
+    (`voice`)."""
     line: int | None = None
     """1-based line (or row) number in the file it came from."""
 
@@ -78,13 +82,14 @@ class Record:
         for name in ("subject", "old"):
             if getattr(self, name) is not None:
                 arguments.text(getattr(self, name), f"a record's {name}")
-        for name in ("rephrases", "personas", "sentences"):
+        for name in ("rephrases", "wordings", "personas", "sentences"):
             found = arguments.texts(getattr(self, name), f"a record's {name}")
             object.__setattr__(self, name, found)
-        if len(self.sentences) > 1 + len(self.rephrases):
+        if len(self.sentences) > len(self.written(with_rephrases=True)):
             raise DataError(
-                f'a record has {len(self.sentences)} sentences, for its prompt "{self.prompt[:60]}" and '
-                f"{len(self.rephrases)} rephrases; give one for each, the prompt's first."
+                f'a record has {len(self.sentences)} sentences, for its prompt "{self.prompt[:60]}", '
+                f"{len(self.wordings)} wordings and {len(self.rephrases)} rephrases; give one for each, the prompt's "
+                "first."
             )
         for sentence in self.sentences:
             if self.target.strip() not in sentence:
@@ -98,6 +103,17 @@ class Record:
             raise DataError(
                 f"a record's line must be a number, found {arguments.quoted(self.line)}."
             )
+
+    def written(self, with_rephrases: bool) -> tuple[str, ...]:
+        """The wordings that are written, the prompt first.
+
+        Args:
+            with_rephrases: Whether the rephrases are written too.
+
+        Returns:
+            Prompts, in the order of `sentences`.
+        """
+        return (self.prompt, *self.wordings, *(self.rephrases if with_rephrases else ()))
 
 
 def _probes(value: object, name: str) -> tuple[Probe, ...]:

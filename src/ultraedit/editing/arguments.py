@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ultraedit import arguments
 from ultraedit.data.record import Record
-from ultraedit.editing.state import EditorState
+from ultraedit.editing.snapshot import Snapshot
 from ultraedit.errors import ConfigError, DataError, ModelError
 from ultraedit.methods.base import Calibration
 from ultraedit.model.weights import EditedWeight
@@ -82,16 +82,16 @@ def check_records(records: object) -> list[Record]:
     return found
 
 
-def check_state(state: object, weights: Iterable[EditedWeight]) -> EditorState:
+def check_snapshot(snapshot: object, weights: Iterable[EditedWeight]) -> Snapshot:
     """A snapshot of these modules.  Raises ConfigError, so that no part of another one is ever put back."""
-    if not isinstance(state, EditorState):
+    if not isinstance(snapshot, Snapshot):
         raise ConfigError(
-            f"a state is what `editor.state()` gives, found {arguments.quoted(state)}; pass that."
+            f"a snapshot is what `editor.snapshot()` gives, found {arguments.quoted(snapshot)}; pass that."
         )
     shapes = {w.name: w.shift.shape for w in weights}
-    if {name: shift.shape for name, shift in state.shifts.items()} != shapes:
+    if {name: shift.shape for name, shift in snapshot.shifts.items()} != shapes:
         raise ConfigError(
-            f"the state is of other modules ({', '.join(state.shifts)}) than this editor edits ({', '.join(shapes)}); "
-            "restore it in an editor with the same model and modules."
+            f"the snapshot is of other modules ({', '.join(snapshot.shifts)}) than this editor edits "
+            f"({', '.join(shapes)}); restore it in an editor with the same model and modules."
         )
-    return state
+    return snapshot

@@ -28,7 +28,7 @@ def where(record: Record) -> str:
 def encode_record(
     record: Record, encoder: PromptEncoder, context: int, with_rephrases: bool = False
 ) -> Wordings:
-    """(prompt ids, target ids) of a record's prompt and, `with_rephrases`, of each of its rephrases behind it.
+    """(prompt ids, target ids) of a record's prompt, its further wordings and, `with_rephrases`, its rephrases.
 
     Raises DataError for an empty prompt or target, or one that does not fit into the context.
     """
@@ -37,9 +37,9 @@ def encode_record(
             f'{where(record)}: the target of "{_short(record.prompt)}" is empty; give the answer it should have.'
         )
     encoded: Wordings = []
-    for k, wording in enumerate((record.prompt, *(record.rephrases if with_rephrases else ()))):
+    for k, wording in enumerate(record.written(with_rephrases)):
         if not wording.strip():
-            what = "the prompt" if wording is record.prompt else "a rephrase"
+            what = "the prompt" if wording is record.prompt else "a rephrase or wording"
             raise DataError(
                 f"{where(record)}: {what} is empty; give the question the model is asked."
             )

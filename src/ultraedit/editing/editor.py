@@ -19,7 +19,7 @@ from ultraedit.editing.arguments import (
     check_calibration,
     check_model,
     check_records,
-    check_state,
+    check_snapshot,
     check_tokenizer,
     one_record,
 )
@@ -32,14 +32,15 @@ from ultraedit.editing.assemble import (
     where,
 )
 from ultraedit.editing.memory import give_back_freed
-from ultraedit.editing.notes import Notes, lasting_name
+from ultraedit.editing.notes import Notes, lasting_name, notes_of
 from ultraedit.editing.outcome import Answer, EditSummary, Tally, WrittenTurn
 from ultraedit.editing.own_words import OwnWords
-from ultraedit.editing.plain import has_adapter, plain_name
+from ultraedit.editing.plain import plain_name
 from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.rewordings import Rewordings
 from ultraedit.editing.routing import Routing, routing
 from ultraedit.editing.save import save_model
-from ultraedit.editing.state import EditorState
+from ultraedit.editing.snapshot import Snapshot
 from ultraedit.editing.uninterrupted import uninterrupted
 from ultraedit.errors import ConfigError
 from ultraedit.io.digest import fingerprint
@@ -48,7 +49,7 @@ from ultraedit.model.check import check_split
 from ultraedit.model.context import context_length
 from ultraedit.model.find import find_structure
 from ultraedit.model.form import FormChoice, PromptForm
-from ultraedit.model.generate import answer_ids, as_text
+from ultraedit.model.generate import as_text, stop_token_ids
 from ultraedit.model.load import load
 from ultraedit.model.overlay import Version, reading
 from ultraedit.model.probe import check_experts, check_gradients
@@ -141,7 +142,6 @@ class Editor:
                 tokenizer,
                 self.encoder,
                 structure,
-                self.stack,
                 self.weights,
                 self.runner,
                 settings.ordinary_text(),
@@ -247,9 +247,9 @@ class Editor:
             Its receipt, with the answers and the time that all of it took.
         """
         started = time.perf_counter()
-        before = self._answer(
-            record.prompt, self._asked(record.prompt, self.encoder), BEFORE_TOKENS
-        )
+        asked = self.recall(record.prompt)
+        ids = self.encoder.prompt(asked)
+        before = self._answer(record.prompt, ids, BEFORE_TOKENS)
         written = write()
         receipt = written.receipts[0]
         if written.in_force and receipt.learned and bool(written.result.stops[0]):
@@ -257,7 +257,9 @@ class Editor:
             taught = self.encoder.pair(record.prompt, said_for(record))[1]
             after = as_text(self.tokenizer, taught)
         else:
-            after = self._answer(record.prompt, self._asked(record.prompt, self.encoder))
+            again = self.recall(record.prompt)  # a method that retrieves may find the edit now
+            ids = ids if again == asked else self.encoder.prompt(again)
+            after = self._answer(record.prompt, ids)
         return replace(receipt, before=before, after=after, seconds=time.perf_counter() - started)
 
     def edit_turn(self, records: Sequence[Record], *, with_rephrases: bool = False) -> WrittenTurn:
@@ -453,6 +455,29 @@ class Editor:
             original = self._answer(prompt, self._asked(prompt, encoder), max_new_tokens)
         return Answer(edited, original)
 
+    def answers(self, prompts: Sequence[str], max_new_tokens: int = 32) -> list[str]:
+        """Ask many prompts together, in the form that the edits are put in.
+
+        Args:
+            prompts: What the model is asked.
+            max_new_tokens: Longest answer to generate.
+
+        Returns:
+            The greedy answer to each.
+
+        Raises:
+            DataError: A prompt is empty, or longer than the model's context.
+            ConfigError: A setting is of the wrong kind or out of range.
+        """
+        max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
+        asked = [self._asked(arguments.text(p, "a prompt"), self.encoder) for p in prompts]
+        rooms = [
+            room_to_answer(p, ids, self.context) for p, ids in zip(prompts, asked, strict=True)
+        ]
+        with self._held():
+            found = self.runner.generate(asked, min([max_new_tokens, *rooms]), self._stop())
+        return [as_text(self.tokenizer, ids) for ids in found]
+
     def recall(self, prompt: str) -> str:
         """The prompt as the model is asked it.
 
@@ -476,13 +501,13 @@ class Editor:
             yield
 
     @contextmanager
-    def as_of(self, state: EditorState) -> Iterator[None]:
+    def as_of(self, snapshot: Snapshot) -> Iterator[None]:
         """The model as it was at a snapshot, inside the block; it is for asking, and nothing is edited there.
 
         It is shown to this thread and context alone, and the live weights stay where they are.
         """
-        state = check_state(state, self.weights)
-        with self._viewed(_View(past=state.statistics)), shifted(self.weights, state.shifts):
+        past = check_snapshot(snapshot, self.weights)
+        with self._viewed(_View(past=past.statistics)), shifted(self.weights, past.shifts):
             yield
 
     @contextmanager
@@ -492,12 +517,12 @@ class Editor:
         with self._viewed(_View()), reading([w.map for w in self.weights], version):
             yield
 
-    def version(self, state: EditorState | None = None) -> Version:
+    def version(self, snapshot: Snapshot | None = None) -> Version:
         """The edited weights as they are now, or were at a snapshot, for `reading`: a copy that later turns leave
         alone.
 
         Args:
-            state: A snapshot; None takes the present.
+            snapshot: What `snapshot` gave; None takes the present.
 
         Returns:
             The version.
@@ -507,7 +532,8 @@ class Editor:
         """
         now = {w.name: w.shift for w in self.weights}
         return version_of(
-            self.weights, now if state is None else check_state(state, self.weights).shifts
+            self.weights,
+            now if snapshot is None else check_snapshot(snapshot, self.weights).shifts,
         )
 
     @property
@@ -563,7 +589,12 @@ class Editor:
     def _answer(self, prompt: str, ids: list[int], max_new_tokens: int = 32) -> str:
         room = room_to_answer(prompt, ids, self.context)
         with self._held():
-            return answer_ids(self.model, self.tokenizer, [ids], min(max_new_tokens, room))[0]
+            (answer,) = self.runner.generate([ids], min(max_new_tokens, room), self._stop())
+        return as_text(self.tokenizer, answer)
+
+    def _stop(self) -> frozenset[int]:
+        """What ends an answer."""
+        return stop_token_ids(self.model, self.tokenizer)
 
     def _encode(self, records: Sequence[Record], with_rephrases: bool) -> list[Wordings]:
         return [encode_record(r, self.encoder, self.context, with_rephrases) for r in records]
@@ -572,31 +603,52 @@ class Editor:
         self, records: Sequence[Record], with_rephrases: bool
     ) -> tuple[Sequence[Record], list[Wordings]]:
         """The records as they are written, and their token ids."""
-        records = self.in_own_words(records, with_rephrases)
+        records = self.prepare(records, with_rephrases)
         return records, self._encode(records, with_rephrases)
 
-    def in_own_words(
-        self, records: Sequence[Record], with_rephrases: bool = False
-    ) -> Sequence[Record]:
-        """The records with the sentences that are written for them, where answers are in the model's own words.
+    def prepare(self, records: Sequence[Record], with_rephrases: bool = False) -> Sequence[Record]:
+        """The records with all that the unedited model makes for them.
+
+        That is further wordings, where the method asks for some, and the sentences that are written, where answers are
+        in the model's own words.
 
         Args:
-            records: Edits; those that carry sentences keep them.
+            records: Edits; what they carry of either stays as it is.
             with_rephrases: Whether each rephrase gets a sentence too.
 
         Returns:
-            Records with one sentence for each wording that is written; without any where answers are bare.
+            Records with their wordings, and one sentence for each wording that is written; without sentences where
+            answers are bare.
 
         Raises:
             DataError: A record cannot be used.
         """
         if self.voice == "bare":
-            return [replace(r, sentences=()) if r.sentences else r for r in records]
-        if all(len(r.sentences) == 1 + with_rephrases * len(r.rephrases) for r in records):
+            records = [replace(r, sentences=()) if r.sentences else r for r in records]
+        # a record that has a sentence was made before, and one that has wordings has all it is to have
+        plain = [not r.wordings and not r.sentences for r in records]
+        wanted = self.method.wordings if any(plain) else 0
+        missing = self.voice == "own" and not all(
+            len(r.sentences) == len(r.written(with_rephrases)) for r in records
+        )
+        if not wanted and not missing:
             return records
         self._encode(records, with_rephrases)  # what cannot be used is said before any work
         with self.disable_edits(), self._held():
-            return OwnWords(self.model, self.tokenizer, self.encoder).fill(records, with_rephrases)
+            if wanted:
+                maker = Rewordings(self.runner, self.tokenizer, self.context, self._stop())
+                found = iter(
+                    maker.make([r.prompt for r, p in zip(records, plain, strict=True) if p], wanted)
+                )
+                records = [
+                    replace(r, wordings=next(found)) if p else r
+                    for r, p in zip(records, plain, strict=True)
+                ]
+            if self.voice == "bare":
+                return records
+            return OwnWords(self.runner, self.encoder, self.context, self._stop()).fill(
+                records, with_rephrases
+            )
 
     @property
     def context(self) -> int:
@@ -614,30 +666,33 @@ class Editor:
 
     # -- keeping -----------------------------------------------------------------------------------
 
-    def state(self) -> EditorState:
-        """A snapshot from which editing can go on.  It costs no copy: turns make new tensors and leave these alone.
+    def snapshot(self) -> Snapshot:
+        """The edits as they are now, to come back to with `restore` and to look at with `as_of`.
+
+        It is no `state_dict`: it costs no copy, because turns make new tensors and leave these alone, and it lives as
+        long as this process does.  A workspace keeps edits in files.
 
         Returns:
             Shifts, statistics and counters.
         """
         shifts = {w.name: w.shift for w in self.weights}
-        return EditorState(shifts, self.statistics, self.edits, self.turns)
+        return Snapshot(shifts, self.statistics, self.edits, self.turns)
 
-    def restore(self, state: EditorState) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Put a snapshot back: weights return to the bit.
 
         Args:
-            state: What `state` gave, of an editor with the same model and modules.
+            snapshot: What `snapshot` gave, of an editor with the same model and modules.
 
         Raises:
             ConfigError: It is no snapshot, or of other modules.
         """
         self._require_awake()
-        state = check_state(state, self.weights)
+        past = check_snapshot(snapshot, self.weights)
         with self._held(), self._all_or_nothing():
             for w in self.weights:
-                w.set_shift(state.shifts[w.name])
-            self.statistics, self.edits, self.turns = state.statistics, state.edits, state.turns
+                w.set_shift(past.shifts[w.name])
+            self.statistics, self.edits, self.turns = past.statistics, past.edits, past.turns
 
     def reset(self) -> None:
         """Undo everything: the unedited model, with empty statistics."""
@@ -654,15 +709,7 @@ class Editor:
         Returns:
             What a saved folder's `ultraedit.json` holds.
         """
-        return Notes(
-            base=self.base,
-            edits=self.edits,
-            turns=self.turns,
-            form=self.form,
-            method=self.method,
-            modules=tuple(plain_name(w.name) for w in self.weights),
-            adapter_merged=has_adapter(self.model),
-        )
+        return notes_of(self)
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the edited model as a plain checkpoint that transformers loads alone.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import (
     AliasChoices,
@@ -16,10 +17,16 @@ from pydantic import (
     ValidationError,
 )
 
+from ultraedit.editing.plain import has_adapter, plain_name
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import from_settings, settings_of
 from ultraedit.model.form import PromptForm
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from ultraedit.model.weights import EditedWeight
 
 NOTES = "ultraedit.json"
 
@@ -58,6 +65,38 @@ class Notes(BaseModel):
 
     def as_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
+
+
+class Noted(Protocol):
+    """What notes say of an edited model."""
+
+    @property
+    def model(self) -> PreTrainedModel: ...
+    @property
+    def weights(self) -> Sequence[EditedWeight]: ...
+    @property
+    def base(self) -> str: ...
+    @property
+    def form(self) -> PromptForm: ...
+    @property
+    def method(self) -> Method: ...
+    @property
+    def edits(self) -> int: ...
+    @property
+    def turns(self) -> int: ...
+
+
+def notes_of(edited: Noted) -> Notes:
+    """What there is to say of an edited model beside its weights."""
+    return Notes(
+        base=lasting_name(edited.base),
+        edits=edited.edits,
+        turns=edited.turns,
+        form=edited.form,
+        method=edited.method,
+        modules=tuple(plain_name(w.name) for w in edited.weights),
+        adapter_merged=has_adapter(edited.model),
+    )
 
 
 def write_notes(folder: Path, notes: Notes) -> None:

@@ -19,15 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.data.record import Record
 from ultraedit.errors import DataError
-from ultraedit.model.context import context_length
-from ultraedit.model.generate import greedy_ids, stop_token_ids
-from ultraedit.model.replace import head_logits
-from ultraedit.model.runner.rows import pad_right, run_decoder
-from ultraedit.model.steady import steady
+from ultraedit.model.runner.base import Runner
 from ultraedit.model.text import PromptEncoder
 
 TOLD = (
@@ -64,11 +59,11 @@ class OwnWords:
     """Makes sentences of one unedited model, in one form of prompts."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encoder: PromptEncoder
+        self, runner: Runner, encoder: PromptEncoder, context: int, stop: frozenset[int]
     ) -> None:
-        self.model, self.tokenizer, self.encoder = model, tokenizer, encoder
-        self._context = context_length(model, tokenizer)
-        self._stop = stop_token_ids(model, tokenizer)
+        """stop: tokens that end an answer."""
+        self.runner, self.encoder = runner, encoder
+        self._context, self._stop = context, stop
 
     def fill(self, records: Sequence[Record], with_rephrases: bool) -> list[Record]:
         """The records with a sentence for each wording that is written; those that have theirs keep them.
@@ -79,7 +74,7 @@ class OwnWords:
         places: list[tuple[int, int]] = []
         kept: list[list[str]] = []
         for i, record in enumerate(records):
-            wordings = [record.prompt, *(record.rephrases if with_rephrases else ())]
+            wordings = record.written(with_rephrases)
             mine = list(record.sentences[: len(wordings)])
             for k in range(len(mine), len(wordings)):
                 places.append((i, k))
@@ -125,7 +120,7 @@ class OwnWords:
         encoded = [self._prompt(p) for p in prompts]
         room = [i for i, ids in enumerate(encoded) if 0 < len(ids) < self._context - TOKENS]
         answers: list[list[int]] = [[] for _ in prompts]
-        found = greedy_ids(self.model, [encoded[i] for i in room], TOKENS, self._stop, BATCH)
+        found = self.runner.generate([encoded[i] for i in room], TOKENS, self._stop, BATCH)
         for i, ids in zip(room, found, strict=True):
             answers[i] = ids
         return answers
@@ -154,14 +149,11 @@ class OwnWords:
             ]
             if not chosen:
                 continue
-            with steady(self.model):
-                hidden = run_decoder(
-                    self.model, *pad_right([encoded[i] + answers[i] for i in chosen])
-                )
+            hidden = self.runner.states([encoded[i] + answers[i] for i in chosen])
             for row, i in enumerate(chosen):
                 start = len(encoded[i]) - 1
                 places = self._first_sentence_length(answers[i])
-                logits = head_logits(self.model, hidden[row, start : start + places]).float()
+                logits = self.runner.head(hidden[row, start : start + places]).float()
                 first = self.encoder.inside(asked[i].target)[0]
                 likely = logits.softmax(-1)[:, first].tolist()
                 if self.encoder.form == "chat":
@@ -182,7 +174,7 @@ class OwnWords:
         return joined.strip() + ("" if joined.rstrip()[-1:] in ".!?" else ".")
 
     def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        return str(self.encoder.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def _first_sentence(text: str, target: str) -> str:

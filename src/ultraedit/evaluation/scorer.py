@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 class TokenScores:
     """What the model makes of one answer of L tokens.  All tensors are on the CPU."""
 
-    logprobs: Float[Tensor, "L"]
+    logprobs: Float[Tensor, " L"]
     """Natural log-probability of each answer token given the prompt and the answer tokens before
     it."""
-    argmax: Int[Tensor, "L"]
+    argmax: Int[Tensor, " L"]
     """The model's first choice at each answer position."""
     target: tuple[int, ...]
     states: Float[Tensor, "L width"] | None = None

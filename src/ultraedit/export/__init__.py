@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from ultraedit.export.edited import Edited, EditedFolder, open_folder
     from ultraedit.export.exporting import Exported, Kind, export
     from ultraedit.export.factors import RANKS
-    from ultraedit.export.lora import AdapterReport
+    from ultraedit.export.lora import AdapterReport, AdapterSettings
     from ultraedit.export.measure import Efficacy
 
 _HOME = {
     "AdapterReport": "lora",
+    "AdapterSettings": "lora",
     "DeltaFile": "delta",
     "Edited": "edited",
     "EditedFolder": "edited",
@@ -34,6 +35,7 @@ _HOME = {
 __all__ = [
     "RANKS",
     "AdapterReport",
+    "AdapterSettings",
     "DeltaFile",
     "Edited",
     "EditedFolder",

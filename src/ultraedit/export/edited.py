@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ultraedit.editing.notes import NOTES, Notes, lasting_name, read_notes
+from ultraedit.editing.notes import NOTES, Noted, Notes, lasting_name, read_notes
 from ultraedit.editing.plain import has_adapter
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.io.digest import bit_sums, fingerprint
@@ -25,25 +25,11 @@ from ultraedit.model.select import select_projections
 from ultraedit.model.weights import EditedWeight, edited_weights, originals
 
 
-class Edited(Protocol):
+class Edited(Noted, Protocol):
     """The parts of an `Editor` that an export reads.  Read-only: exporting changes nothing."""
 
     @property
-    def model(self) -> PreTrainedModel: ...
-    @property
     def tokenizer(self) -> PreTrainedTokenizerBase: ...
-    @property
-    def weights(self) -> Sequence[EditedWeight]: ...
-    @property
-    def base(self) -> str: ...
-    @property
-    def form(self) -> PromptForm: ...
-    @property
-    def method(self) -> Method: ...
-    @property
-    def edits(self) -> int: ...
-    @property
-    def turns(self) -> int: ...
     def disable_edits(self) -> AbstractContextManager[None]: ...
 
 

@@ -15,7 +15,7 @@ from ultraedit.export.card import model_card, public_name
 from ultraedit.export.delta import write_delta
 from ultraedit.export.edited import Edited
 from ultraedit.export.factors import RANKS
-from ultraedit.export.lora import KEEP, AdapterReport, Rank, write_gguf_lora, write_lora
+from ultraedit.export.lora import AdapterReport, AdapterSettings, write_gguf_lora, write_lora
 from ultraedit.export.merged import write_merged
 from ultraedit.io.atomic import new_output
 from ultraedit.model.load import resolve
@@ -57,19 +57,15 @@ def export(
     out: str | Path,
     *,
     records: Sequence[Record] = (),
-    rank: Rank | None = None,
-    keep: float = KEEP,
-    force: bool = False,
+    adapter: AdapterSettings | None = None,
     overwrite: bool = False,
     result: Result | None = None,
 ) -> Exported:
     """Write `edited` (an `Editor`, or what `open_folder` gives) to `out`; all of it or nothing.
 
     to: "merged", "delta" and "lora" make a folder, "gguf-lora" a file, "card" a README.md (in `out` if that is a
-    folder).  records: the edits, in the order they were made; an adapter is measured on them.  rank: one of
-    `factors.RANKS`, or "full", which cuts nothing off; None takes the smallest at which the sampled answers are all
-    the live model's.  keep: share of the live model's right answers below which an adapter is refused, unless `force`.
-    result: scores for the card.
+    folder).  records: the edits, in the order they were made; an adapter is measured on them.  adapter: how it is cut,
+    and what it must keep.  result: scores for the card.
     Raises ConfigError for a bad setting, an occupied or unwritable target, or an adapter that keeps too little, and
     ModelError for a family a format cannot carry.
     """
@@ -79,16 +75,17 @@ def export(
     if to == "card" and (path.is_dir() or path.suffix != ".md"):
         path = path / README
     refuse_precious(path, edited.base)
+    how = adapter or AdapterSettings()
     report: AdapterReport | None = None
     with new_output(path, overwrite) as made:
         if to == "card":
             made.write_text(model_card(edited, to, result=result), encoding="utf-8")
         elif to == "gguf-lora":
-            report = write_gguf_lora(edited, made, records, rank=rank, keep=keep, force=force)
+            report = write_gguf_lora(edited, made, records, how)
         else:
             made.mkdir()
             if to == "lora":
-                report = write_lora(edited, made, records, rank=rank, keep=keep, force=force)
+                report = write_lora(edited, made, records, how)
             else:
                 writers: dict[str, Callable[[Edited, Path], None]] = {
                     "merged": write_merged,

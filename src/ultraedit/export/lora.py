@@ -27,6 +27,19 @@ Rank = int | Literal["full"]
 
 
 @dataclass(frozen=True)
+class AdapterSettings:
+    """How an adapter is cut, and when it is handed out."""
+
+    rank: Rank | None = None
+    """One of `factors.RANKS`, or "full", which cuts nothing off; None takes the smallest at which the sampled answers
+    are all the live model's."""
+    keep: float = KEEP
+    """Share of the live model's right answers below which an adapter is refused."""
+    force: bool = False
+    """Write one that keeps less."""
+
+
+@dataclass(frozen=True)
 class AdapterReport:
     """What an exported adapter keeps, measured on the file."""
 
@@ -49,10 +62,7 @@ def write_lora(
     edited: Edited,
     folder: Path,
     records: Sequence[Record],
-    *,
-    rank: Rank | None = None,
-    keep: float = KEEP,
-    force: bool = False,
+    settings: AdapterSettings,
 ) -> AdapterReport:
     """Write a PEFT adapter into `folder`, which exists.  See `_measured` for the errors."""
 
@@ -60,17 +70,14 @@ def write_lora(
         write_peft(folder, adapter, edited)
         return read_peft(folder)
 
-    return _measured(edited, records, write, rank, keep, force)
+    return _measured(edited, records, write, settings)
 
 
 def write_gguf_lora(
     edited: Edited,
     file: Path,
     records: Sequence[Record],
-    *,
-    rank: Rank | None = None,
-    keep: float = KEEP,
-    force: bool = False,
+    settings: AdapterSettings,
 ) -> AdapterReport:
     """Write a llama.cpp adapter.  Raises ModelError for a family it cannot carry; else as `_measured`."""
     names = [w.name for w in edited.weights]
@@ -83,25 +90,24 @@ def write_gguf_lora(
         except ValueError as error:  # numpy's tofile says nothing of a full disk: the file is short
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
-    return _measured(edited, records, write, rank, keep, force)
+    return _measured(edited, records, write, settings)
 
 
 def _measured(
     edited: Edited,
     records: Sequence[Record],
     write: Callable[[Adapter], Adapter],
-    rank: Rank | None,
-    keep: float,
-    force: bool,
+    settings: AdapterSettings,
 ) -> AdapterReport:
     """Choose the rank if none is given, write, read back, score.
 
     Raises ConfigError for a rank no server takes, where there are no edits to score, and, without `force`, where
     less than `keep` of the live model's right answers survive.
     """
-    _check(edited, records, rank, keep)
+    _check(edited, records, settings)
+    rank = settings.rank
     probe = ScoredEdits(edited, records)
-    if probe.live == 0 and not force:
+    if probe.live == 0 and not settings.force:
         raise ConfigError(
             f"the edited model itself answers none of its {len(records)} edits right, so there is nothing an adapter "
             "could keep; pass --force to write it all the same."
@@ -120,9 +126,13 @@ def _measured(
     if not written.equals(adapter):
         raise OSError(errno.EIO, "the adapter read back is not the one written")
     report = AdapterReport(
-        chosen, {f.name: f.kept(chosen) for f in factors}, probe.score(written), tried, keep
+        chosen,
+        {f.name: f.kept(chosen) for f in factors},
+        probe.score(written),
+        tried,
+        settings.keep,
     )
-    if not report.enough and not force:
+    if not report.enough and not settings.force:
         raise ConfigError(_refusal(report))
     return report
 
@@ -150,7 +160,7 @@ def _adapter(edited: Edited, factors: Sequence[Factors], rank: int) -> Adapter:
     return Adapter(rank, {f.name: f.at(rank, dtypes[f.name]) for f in factors})
 
 
-def _check(edited: Edited, records: Sequence[Record], rank: Rank | None, keep: float) -> None:
+def _check(edited: Edited, records: Sequence[Record], settings: AdapterSettings) -> None:
     require_edits(edited)
     experts = next((w.name for w in edited.weights if w.experts), None)
     if experts is not None:
@@ -158,6 +168,7 @@ def _check(edited: Edited, records: Sequence[Record], rank: Rank | None, keep: f
             f"'{experts}' holds a layer's experts, for which servers' adapters differ from one to the next, so none is "
             "written; use --to merged or --to delta."
         )
+    rank, keep = settings.rank, settings.keep
     if rank is not None and rank not in (*RANKS, FULL):
         raise ConfigError(
             f"rank {rank} is not one that servers accept; use one of {', '.join(map(str, RANKS))}, or {FULL}."

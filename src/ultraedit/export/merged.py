@@ -9,8 +9,8 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ultraedit.editing.notes import Notes, lasting_name, write_notes
-from ultraedit.editing.plain import has_adapter, plain_name, write_plain
+from ultraedit.editing.notes import notes_of, write_notes
+from ultraedit.editing.plain import write_plain
 from ultraedit.export.edited import Edited
 from ultraedit.model.load import resolve
 from ultraedit.model.quantised import require_whole
@@ -27,16 +27,7 @@ def write_merged(edited: Edited, folder: Path) -> None:
     edited.tokenizer.save_pretrained(folder)
     if base := base_folder(edited.base):
         shard_as(folder, base)
-    notes = Notes(
-        base=lasting_name(edited.base),
-        edits=edited.edits,
-        turns=edited.turns,
-        form=edited.form,
-        method=edited.method,
-        modules=tuple(plain_name(w.name) for w in edited.weights),
-        adapter_merged=has_adapter(edited.model),
-    )
-    write_notes(folder, notes)
+    write_notes(folder, notes_of(edited))
 
 
 def base_folder(base: str) -> Path | None:

@@ -20,7 +20,7 @@ from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
 from ultraedit.errors import ConfigError
 from ultraedit.methods.base import LiveModel, Needs, State, require_positive
-from ultraedit.methods.located import Located, LocatedEngine
+from ultraedit.methods.located import Located, LocatedEngine, needs_of_located
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,8 @@ class AlphaEdit(Located):
     """Eigenvalues below this share of the mean one belong to the null space."""
     ridge: float = 1.0
 
-    stated_needs: ClassVar[Needs] = Needs(
-        training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
-        subject="Yes: the key is read at the subject's last token.",
-        memory="A projector and a covariance of d_in x d_in for each edited map.",
+    stated_needs: ClassVar[Needs] = needs_of_located(
+        "A projector and a covariance of d_in x d_in for each edited map."
     )
 
     def check(self) -> None:

@@ -24,7 +24,6 @@ from ultraedit.errors import ConfigError
 from ultraedit.model.find import Structure
 from ultraedit.model.form import PromptForm
 from ultraedit.model.runner.base import Runner
-from ultraedit.model.stack import Stack
 from ultraedit.model.text import PromptEncoder
 from ultraedit.model.weights import EditedWeight
 
@@ -63,6 +62,8 @@ class Calibration:
     """The metric of ordinary text; empty where the method keeps the identity."""
     key_sizes: tuple[float, ...] = ()
     """Mean square entry of the map's keys on the model's own answers; empty where the method does not ask."""
+    answers: tuple[Ids, ...] = ()
+    """Everyday requests and the model's own answers; empty where the method does not ask."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,6 @@ class LiveModel:
     tokenizer: PreTrainedTokenizerBase
     encoder: PromptEncoder
     structure: Structure
-    stack: Stack
     weights: tuple[EditedWeight, ...]
     runner: Runner
     text: str
@@ -117,12 +117,16 @@ class EncodedTurn:
         return sorted(set(self.owners))
 
 
+NO_EDIT = -1
+"""Owner of a row that belongs to no edit: of an answer that should stay as it is."""
+
+
 @dataclass(frozen=True)
 class TurnResult:
     """A written turn."""
 
     owner: Int[Tensor, " n"]
-    """The edit that each row of the updates belongs to."""
+    """The edit that each row of the updates belongs to, or `NO_EDIT`."""
     updates: tuple[Update, ...]
     """The exact low-rank update of each map; none of a method that trains, or leaves the weights alone."""
     state: State
@@ -182,6 +186,8 @@ class Method(ABC):
     voice: str = "bare"
     """What is written as the answer: "bare", the target alone; "own", a sentence in the model's own words that holds
     it; "auto", own words where prompts are put through a chat template."""
+    wordings: int = 0
+    """Further wordings of each prompt that the unedited model makes and that are written with it."""
 
     extra: ClassVar[str | None] = None
     """The extra of pyproject.toml that it needs."""

@@ -12,8 +12,7 @@ from ultraedit.methods.base import Calibration, Ids, LiveModel, unmeasured_maps
 from ultraedit.methods.calibration_cache import digest, keep, place, read
 from ultraedit.methods.own_answers import TOKENS, answer_keys, own_answers, request_ids
 from ultraedit.model.context import context_length
-from ultraedit.model.stack import Stack
-from ultraedit.model.trace import text_keys
+from ultraedit.model.runner.base import Runner
 from ultraedit.model.weights import EditedWeight, originals
 
 WORTH_LOOKING = 10**10
@@ -71,7 +70,7 @@ def calibrate(live: LiveModel, text: str, method: Measured) -> Calibration:
         )
         name = digest(live.model, live.weights, [*windows, *requests], settings)
     file = place(name)
-    kept = None if file is None else read(file, live.weights, live.stack.device)
+    kept = None if file is None else read(file, live.weights, live.runner.device)
     if kept is not None:
         return kept
     started = time.perf_counter()
@@ -88,11 +87,11 @@ def _measured(
     method: Measured,
 ) -> Calibration:
     answers = own_answers(live, requests) if requests else ()
-    return measure(live.stack, live.weights, windows, method, answers)
+    return measure(live.runner, live.weights, windows, method, answers)
 
 
 def measure(
-    stack: Stack,
+    runner: Runner,
     weights: Sequence[EditedWeight],
     windows: Sequence[list[int]],
     method: Measured,
@@ -112,32 +111,32 @@ def measure(
     scales = [((method.metric_weight or 0.0) / tokens) ** 0.5] * len(weights)
     with originals(weights):
         if answers:
-            sizes, total = _key_sizes(stack, weights, answers)
+            sizes, total = _key_sizes(runner, weights, answers)
             each = method.asked_own_weight / total
-            for keys, counts in answer_keys(stack, weights, answers):
+            for keys, counts in answer_keys(runner, answers):
                 metrics = [
                     m.absorb(k * (counts * each / size).sqrt()[:, None])
                     for m, k, size in zip(metrics, keys, sizes, strict=True)
                 ]
             scales = [s / size**0.5 for s, size in zip(scales, sizes, strict=True)]
         squares = [0.0 for _ in weights]
-        for batch in text_keys(stack, weights, windows, BATCH):
+        for batch in runner.text_keys(windows, BATCH):
             for i, (keys, size) in enumerate(batch):
                 squares[i] += size
                 if metrics:
                     metrics[i] = metrics[i].absorb(keys * scales[i])
     norms = tuple((s / (tokens - len(windows))) ** 0.5 for s in squares)
     cut = tuple(m.cut() if isinstance(m, SketchMetric) else m for m in metrics)
-    return Calibration(norms, cut, sizes)
+    return Calibration(norms, cut, sizes, tuple(answers))
 
 
 def _key_sizes(
-    stack: Stack, weights: Sequence[EditedWeight], answers: Sequence[Ids]
+    runner: Runner, weights: Sequence[EditedWeight], answers: Sequence[Ids]
 ) -> tuple[tuple[float, ...], float]:
     """Mean square entry of each map's keys on the answers, and what all their tokens count together."""
     squares = [0.0 for _ in weights]
     total = 0.0
-    for keys, counts in answer_keys(stack, weights, answers):
+    for keys, counts in answer_keys(runner, answers):
         total += float(counts.sum())
         squares = [
             s + float((k.square().mean(1) * counts).sum())

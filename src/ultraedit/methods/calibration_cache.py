@@ -22,11 +22,12 @@ from ultraedit.core.metric import SKETCH_RANK, DenseMetric, SketchMetric
 from ultraedit.io.atomic import new_file
 from ultraedit.io.digest import bit_sums
 from ultraedit.methods.base import Calibration
+from ultraedit.methods.own_answers import answer_tensors, answers_from_tensors
 from ultraedit.model.quantised import scales
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
-FORMAT = 1
+FORMAT = 2
 """Raised with every change of what is measured, or how: another version must not find what this one kept.  A test
 holds the numbers of one small model to it."""
 KEPT = 8
@@ -93,7 +94,10 @@ def read(file: Path, weights: Sequence[EditedWeight], device: torch.device) -> C
     if sizes is not None and not (sizes.shape == norms.shape and bool((sizes > 0).all())):
         return None
     return Calibration(
-        tuple(norms.tolist()), tuple(metrics), () if sizes is None else tuple(sizes.tolist())
+        tuple(norms.tolist()),
+        tuple(metrics),
+        () if sizes is None else tuple(sizes.tolist()),
+        answers_from_tensors(tensors),
     )
 
 
@@ -117,6 +121,7 @@ def write(file: Path, calibration: Calibration) -> None:
     }
     if calibration.key_sizes:
         tensors["key_sizes"] = torch.tensor(calibration.key_sizes, dtype=torch.float64)
+    tensors |= answer_tensors(calibration.answers)
     for i, metric in enumerate(calibration.metrics):
         dense = isinstance(metric, DenseMetric)
         kept = metric.matrix if dense else metric.rows

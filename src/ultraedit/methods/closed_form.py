@@ -25,6 +25,7 @@ from ultraedit.core.turn import Rows, write_turn
 from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.methods.base import (
+    NO_EDIT,
     Calibration,
     EncodedTurn,
     Engine,
@@ -38,6 +39,7 @@ from ultraedit.methods.base import (
 )
 from ultraedit.methods.calibration import calibrate
 from ultraedit.methods.prompt_tokens import keep_leading
+from ultraedit.methods.pull import Pull
 from ultraedit.methods.scores import answer_scores
 from ultraedit.model.batch import Batch
 from ultraedit.model.runner.base import Runner
@@ -91,6 +93,11 @@ class ClosedForm(Method):
         edit's are LEARNED."""
         return 0.0
 
+    @property
+    def pulls(self) -> bool:
+        """Whether the model's own answers are rows of each turn."""
+        return False
+
     def check(self) -> None:
         arguments.whole(self.steps, "steps", 1)
         if not self.step > 0 or not self.ridge > 0:
@@ -128,21 +135,23 @@ class ClosedForm(Method):
             live.weights,
             calibration,
             self,
-            micro_batch=live.micro_batch,
-            begin=live.encoder.opening,
+            Batching(live.micro_batch, begin=live.encoder.opening),
         )
 
 
+@dataclass(frozen=True)
 class ClosedFormState(State):
     """A state with the verbs of `core.turn.TurnState`, whose equations they are."""
 
-    @property
-    @abstractmethod
-    def steps(self) -> int: ...
+    method: ClosedForm
 
     @property
-    @abstractmethod
-    def ridge(self) -> float: ...
+    def steps(self) -> int:
+        return self.method.steps
+
+    @property
+    def ridge(self) -> float:
+        return self.method.ridge
 
     @property
     def relative_ridge(self) -> bool:
@@ -161,6 +170,19 @@ class ClosedFormState(State):
         return self
 
 
+@dataclass(frozen=True)
+class Batching:
+    """How a turn is cut into micro-batches, and what is kept of them from step to step."""
+
+    micro_batch: int = MICRO_BATCH
+    """Rows run at once, at most."""
+    begin: int = 1
+    """Tokens that all prompts begin with, and at least 1: none of those is ever edited."""
+    trunk_cache_bytes: int = 512 * 2**20
+    leave_out_learned: bool = True
+    """Off for a plan of the most that a turn can take."""
+
+
 class TurnEngine(Engine):
     """Runs turns of a method in closed form."""
 
@@ -170,24 +192,21 @@ class TurnEngine(Engine):
         weights: Sequence[EditedWeight],
         calibration: Calibration,
         method: ClosedForm,
-        *,
-        micro_batch: int = MICRO_BATCH,
-        trunk_cache_bytes: int = 512 * 2**20,
-        begin: int = 1,
-        leave_out_learned: bool = True,
+        batching: Batching | None = None,
     ) -> None:
-        """begin: number of tokens that all prompts begin with, and at least 1: none of those is ever edited.
-
-        leave_out_learned: off for a plan of the most that a turn can take.
-        """
         self.runner = runner
         self.weights = tuple(weights)
         self.calibration = calibration
         self.method: ClosedForm = method
-        self.micro_batch = micro_batch
-        self.trunk_cache_bytes = trunk_cache_bytes
-        self.begin = begin
-        self.leave_out_learned = leave_out_learned
+        self.batching = batching or Batching()
+        self.micro_batch = self.batching.micro_batch
+        self._pull: Pull | None = None
+
+    def pull(self) -> Pull | None:
+        """What holds the model's own answers in a turn, made before the first one."""
+        if self._pull is None and self.method.pulls and self.calibration.answers:
+            self._pull = Pull(self.runner, self.weights, self.calibration.answers, self.micro_batch)
+        return self._pull
 
     @property
     def shapes(self) -> Shapes:
@@ -224,6 +243,8 @@ class TurnEngine(Engine):
             for w, update in zip(self.weights, updates, strict=True)
         }
         owner = torch.tensor(list(turn.owners))[torch.cat([t.owner for t in first]).cpu()]
+        held = len(updates[0].left) - len(owner)
+        owner = torch.cat([owner, owner.new_full((held,), NO_EDIT)])
         p_before, _, _ = answer_scores(first, turn.owners, turn.lengths)
         p_after, learned, stops = answer_scores(last, turn.owners, turn.lengths)
         return TurnResult(owner, tuple(updates), state, p_before, p_after, learned, stops, moved)
@@ -232,7 +253,7 @@ class TurnEngine(Engine):
         """The micro-batches of a turn."""
         size = self.method.micro_batch
         if size is None:
-            begin = self.begin if self.method.edited_prompt_tokens else 0
+            begin = self.batching.begin if self.method.edited_prompt_tokens else 0
             return self.runner.batches(pairs, self.micro_batch, begin)
         # as released: sorted by the length of prompt and answer together, longest first
         order = sorted(
@@ -248,8 +269,12 @@ class _LiveTurn:
     def __init__(self, engine: TurnEngine, pairs: Sequence[Ids]) -> None:
         self.engine = engine
         self.runner, self.weights, self.method = engine.runner, engine.weights, engine.method
-        self.cache = TrunkCache(engine.runner, engine.batches(pairs), engine.trunk_cache_bytes)
+        limit = engine.batching.trunk_cache_bytes
+        self.cache = TrunkCache(engine.runner, engine.batches(pairs), limit)
         self.runner.listener.made("trunk cache", *self.cache.kept)
+        self.pull = engine.pull()
+        if self.pull is not None:
+            self.pull.forget_prefixes()  # those of the last turn
         self.first: list[Trace] = []
         """What the first step traced, before anything was written."""
         self._traces: list[Trace] = []
@@ -263,7 +288,9 @@ class _LiveTurn:
         """Keys and value gradients at the weights of now; nothing once no edit is left to write."""
         if (self.method.steps - 1 - step) % PREFIX_EVERY == 0:
             self.cache.forget_prefixes()  # the last step sees all that was done
-        if step and self.engine.leave_out_learned:
+            if self.pull is not None:
+                self.pull.forget_prefixes()
+        if step and self.engine.batching.leave_out_learned:
             self._leave_out_learned()
         if not any(b.lengths for b in self.cache.batches):
             return []
@@ -275,7 +302,11 @@ class _LiveTurn:
             self.first = traces
             self._wanted = [t.wanted for t in traces if t.wanted is not None]
         self._traces = traces
-        return traces
+        if self.pull is None:
+            return traces
+        pulled = self.pull.trace(self.method.loss)
+        _require_finite(pulled)
+        return [*traces, *pulled]
 
     def preview(self, updates: Sequence[Update]) -> None:
         if not all(update.is_finite() for update in updates):
@@ -359,10 +390,13 @@ class _LiveTurn:
 
 def _require_finite(traces: Sequence[Trace]) -> None:
     for t in traces:
-        if not torch.isfinite(t.log_probs).all() or not all(
-            torch.isfinite(x).all() for x in (*t.keys, *t.grads)
-        ):
+        if not all(map(_finite, (t.log_probs, *t.keys, *t.grads))):
             raise NumericalError(
                 "the loss, a key or a gradient of this turn is not finite; the turn was refused and the model is "
                 "untouched: look for an extreme input, or use dtype float32."
             )
+
+
+def _finite(x: Tensor) -> bool:
+    """Whether every entry is; its extremes tell, in a fifth of the time of asking each."""
+    return not x.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(x))

@@ -32,6 +32,15 @@ from ultraedit.methods.scores import measure
 from ultraedit.methods.training import Lesson, train
 
 
+def needs_of_training(beside: str) -> Needs:
+    """What training on all edits needs, and what it holds beside them."""
+    return Needs(
+        training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
+        subject="No.",
+        memory=f"All edits so far, and {beside}.",
+    )
+
+
 @dataclass(frozen=True)
 class FineTune(Method):
     rate: float = 1e-4
@@ -41,10 +50,8 @@ class FineTune(Method):
     enough: float = 0.05
     """Mean loss of an edit at which training ends."""
 
-    stated_needs: ClassVar[Needs] = Needs(
-        training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
-        subject="No.",
-        memory="All edits so far, and Adam's two moments of the edited maps while it trains.",
+    stated_needs: ClassVar[Needs] = needs_of_training(
+        "Adam's two moments of the edited maps while it trains"
     )
 
     def check(self) -> None:
@@ -146,7 +153,7 @@ class FineTuneEngine(PlainEngine):
     ) -> None:
         """All edits so far, `step` after each backward pass; `pause` in place of the listener's own."""
         train(
-            Lesson(self.live.stack, list(state.pairs.values())),
+            Lesson(self.live.runner, list(state.pairs.values())),
             step,
             epochs=self.method.epochs,
             batch=self.method.batch,

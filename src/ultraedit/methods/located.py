@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver, Update
@@ -28,6 +28,7 @@ from ultraedit.methods.base import (
     Ids,
     LiveModel,
     Method,
+    Needs,
     State,
     TurnResult,
     require_positive,
@@ -37,12 +38,19 @@ from ultraedit.methods.base import (
 from ultraedit.methods.scores import measure
 from ultraedit.methods.training import token_losses, whole_batch
 from ultraedit.model.batch import Batch
-from ultraedit.model.stack import Stack
-from ultraedit.model.trace import text_keys
 
 CONTEXT_TOKENS = 8
 GROUP = 25
 """Edits whose values are sought together; they do not influence each other."""
+
+
+def needs_of_located(memory: str) -> Needs:
+    """What every such method needs, and what this one keeps."""
+    return Needs(
+        training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
+        subject="Yes: the key is read at the subject's last token.",
+        memory=memory,
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class LocatedEngine(Engine):
             )
         require_undivided(method.name, live.weights)
         self._top_block = top
-        self._above = Stack(live.model, live.structure, top + 1)
+        self._above = live.runner.above(top)
         # the pieces that prompts are put behind: of the bundled text always, so that a workspace opens with the same
         self._pieces = _windows(live, anchor_text())[: method.contexts]
         self.calibration = live.calibration or _measure(live, _windows(live, live.text))
@@ -126,11 +134,11 @@ class LocatedEngine(Engine):
             parts = []
             for group in groups:
                 batch, _, _ = whole_batch(
-                    [p for x in group for p in x.pairs], self.live.stack.device
+                    [p for x in group for p in x.pairs], self.live.runner.device
                 )
-                parts.append((group, batch, self.live.stack.trunk(batch)))
+                parts.append((group, batch, *self.live.runner.trunks([batch])))
             for i, w in enumerate(weights):
-                found = [self.look(group, batch, trunk, w.module) for group, batch, trunk in parts]
+                found = [self.look(group, batch, trunk, i) for group, batch, trunk in parts]
                 keys.append(torch.cat([k for k, _ in found]))
                 hidden = torch.cat([h for _, h in found])
                 missing = (wanted - hidden) / (len(weights) - i)
@@ -170,12 +178,12 @@ class LocatedEngine(Engine):
     def value(self, places: Sequence[Place]) -> Float[Tensor, "edits d"]:
         """What the last edited block should give at the subject's last token."""
         batch, tokens, owners = whole_batch(
-            [p for x in places for p in x.pairs], self.live.stack.device
+            [p for x in places for p in x.pairs], self.live.runner.device
         )
         edit = torch.tensor([e for e, x in enumerate(places) for _ in x.pairs])
         columns = _columns(places, batch.mask.shape[1])
         rows = torch.arange(len(edit))
-        trunk = self._above.trunk(batch)
+        (trunk,) = self._above.trunks([batch])
         first = torch.tensor([i for i in range(len(edit)) if i == 0 or edit[i] != edit[i - 1]])
         start = trunk[rows[first], columns[first]].float()
         size = start.norm(dim=-1, keepdim=True)
@@ -200,33 +208,14 @@ class LocatedEngine(Engine):
             self._above.listener.pause()
         return start + (shift * unit).detach()
 
-    @torch.no_grad()
     def look(
-        self, places: Sequence[Place], batch: Batch, trunk: Tensor, module: nn.Module
+        self, places: Sequence[Place], batch: Batch, trunk: Tensor, index: int
     ) -> tuple[Float[Tensor, "n d_in"], Float[Tensor, "n d"]]:
-        """Per edit: the module's input at the subject's last token, averaged over contexts, and what the last
-        edited block gives there behind no context.  The lower maps are those already written."""
-        seen: dict[str, Tensor] = {}
-
-        def keep_input(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            seen["key"] = args[0]  # the suffix runs last, and holds everything
-
-        def keep_output(_: nn.Module, args: object, out: Tensor | tuple[Tensor, ...]) -> None:
-            seen["hidden"] = out[0] if isinstance(out, tuple) else out
-
-        handles = [
-            module.register_forward_pre_hook(keep_input),
-            self.live.structure.blocks[self._top_block].register_forward_hook(keep_output),
-        ]
-        try:
-            self.live.stack.top(batch, trunk)
-        finally:
-            for handle in handles:
-                handle.remove()
-        shape = batch.suffix_ids.shape
-        columns = _columns(places, shape[1])
-        inputs = seen["key"].reshape(*shape, -1)[torch.arange(shape[0]), columns].float()
-        outputs = seen["hidden"][torch.arange(shape[0]), columns].float()
+        """Per edit: the input of edited map `index` at the subject's last token, averaged over contexts, and what the
+        last edited block gives there behind no context.  The lower maps are those already written."""
+        given, hidden = self.live.runner.look(batch, trunk, index, self._top_block)
+        rows, columns = torch.arange(given.shape[0]), _columns(places, given.shape[1])
+        inputs, outputs = given[rows, columns].float(), hidden[rows, columns].float()
         counts = [len(x.pairs) for x in places]
         keys = torch.stack([part.mean(0) for part in inputs.split(counts)])
         return keys, torch.stack([part[0] for part in outputs.split(counts)])
@@ -242,10 +231,10 @@ def _measure(live: LiveModel, windows: Sequence[list[int]]) -> Calibration:
     """The text's second moment of each edited map's keys, per token, in the place of a metric."""
     tokens = sum(len(w) for w in windows)
     found = [torch.zeros(w.projection.d_in, w.projection.d_in) for w in live.weights]
-    for batch in text_keys(live.stack, live.weights, windows, 8):
+    for batch in live.runner.text_keys(windows, 8):
         for total, (keys, _) in zip(found, batch, strict=True):
             total += (keys.T @ keys).cpu() / tokens
-    moments = tuple(DenseMetric(c.to(live.stack.device)) for c in found)
+    moments = tuple(DenseMetric(c.to(live.runner.device)) for c in found)
     return Calibration((1.0,) * len(found), moments)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ultraedit.extras import require
 from ultraedit.methods.base import LiveModel, Needs, require_positive, require_undivided
-from ultraedit.methods.finetune import AllEdits, FineTune, FineTuneEngine
+from ultraedit.methods.finetune import AllEdits, FineTune, FineTuneEngine, needs_of_training
 from ultraedit.model.runner.listener import Listener
 
 
@@ -27,10 +27,8 @@ class Lora(FineTune):
 
     extra: ClassVar[str | None] = "baselines"
 
-    stated_needs: ClassVar[Needs] = Needs(
-        training="Up to `epochs` passes over all edits, by Adam, anew whenever the model is asked.",
-        subject="No.",
-        memory="All edits so far, and a pair of rank-`rank` factors a map with Adam's moments while it trains.",
+    stated_needs: ClassVar[Needs] = needs_of_training(
+        "a pair of rank-`rank` factors a map with Adam's moments while it trains"
     )
 
     def check(self) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ultraedit.core.metric import DenseMetric
 from ultraedit.core.solve import DualSolver
 from ultraedit.methods.base import LiveModel, Needs, State, require_positive
-from ultraedit.methods.located import Located, LocatedEngine
+from ultraedit.methods.located import Located, LocatedEngine, needs_of_located
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,8 @@ class Memit(Located):
     weight: float = 15000.0
     """Of the text's covariance against one edit."""
 
-    stated_needs: ClassVar[Needs] = Needs(
-        training="Gradient descent on one hidden vector an edit, and a pass over ordinary text beforehand.",
-        subject="Yes: the key is read at the subject's last token.",
-        memory="A covariance of d_in x d_in for each edited map.",
+    stated_needs: ClassVar[Needs] = needs_of_located(
+        "A covariance of d_in x d_in for each edited map."
     )
 
     def check(self) -> None:

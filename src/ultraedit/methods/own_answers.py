@@ -7,20 +7,19 @@ from the model's own samples too).  The requests are this package's own, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
-from transformers import PreTrainedModel
+from torch import Tensor
 
 from ultraedit.data.requests import bundled_requests
 from ultraedit.errors import DataError
 from ultraedit.methods.base import Ids, LiveModel
 from ultraedit.model.context import context_length
-from ultraedit.model.generate import greedy_ids, stop_token_ids
-from ultraedit.model.stack import Stack
+from ultraedit.model.generate import stop_token_ids
+from ultraedit.model.runner.base import Runner
 from ultraedit.model.text import PromptEncoder
-from ultraedit.model.trace import trace
 from ultraedit.model.weights import EditedWeight, originals
 
 TOKENS = 32
@@ -47,7 +46,7 @@ def request_ids(encoder: PromptEncoder) -> list[list[int]]:
 
 
 def unedited_answers(
-    model: PreTrainedModel,
+    runner: Runner,
     weights: Sequence[EditedWeight],
     requests: Sequence[list[int]],
     tokens: int,
@@ -55,7 +54,7 @@ def unedited_answers(
 ) -> list[Ids]:
     """(request, greedy answer of at most `tokens`) of the unedited weights, without what ends an answer."""
     with originals(weights):
-        answers = greedy_ids(model, requests, tokens, stop, BATCH)
+        answers = runner.generate(requests, tokens, stop, BATCH)
     return list(zip(requests, answers, strict=True))
 
 
@@ -67,7 +66,7 @@ def own_answers(live: LiveModel, requests: Sequence[list[int]]) -> list[Ids]:
     end = [min(stop)] if stop else []
     pairs: list[Ids] = []
     for request, answer in unedited_answers(
-        live.model, live.weights, room, min(TOKENS, context - 2), stop
+        live.runner, live.weights, room, min(TOKENS, context - 2), stop
     ):
         whole = [*answer, *(end if len(answer) < TOKENS else [])][: context - len(request)]
         if whole:
@@ -84,12 +83,37 @@ def blank_answers(weight: float) -> list[Ids]:
 
 @torch.no_grad()
 def answer_keys(
-    stack: Stack, weights: Sequence[EditedWeight], pairs: Sequence[Ids]
+    runner: Runner, pairs: Sequence[Ids]
 ) -> Iterator[tuple[tuple[Float[Tensor, "n _"], ...], Float[Tensor, " n"]]]:
     """Per micro-batch: the keys of each map at every answer token, and what each token counts."""
-    for batch in stack.batches(pairs, BATCH):
-        traced = trace(stack, weights, batch, stack.trunk(batch), None)
+    for batch in runner.batches(pairs, BATCH):
+        (trunk,) = runner.trunks([batch])
+        traced = runner.trace(batch, trunk, None)
         owner = batch.answers[0]
         first = torch.ones_like(owner, dtype=torch.bool)
         first[1:] = owner[1:] != owner[:-1]
         yield traced.keys, 1.0 + (FIRST_WEIGHT - 1.0) * first.float()
+
+
+def answer_tensors(pairs: Sequence[Ids]) -> dict[str, Tensor]:
+    """The answers as named tensors, for safetensors.  `answers_from_tensors` is the inverse."""
+    if not pairs:
+        return {}
+    flat = [token for request, answer in pairs for token in (*request, *answer)]
+    lengths = [(len(request), len(answer)) for request, answer in pairs]
+    return {
+        "answers.tokens": torch.tensor(flat, dtype=torch.int64),
+        "answers.lengths": torch.tensor(lengths, dtype=torch.int64),
+    }
+
+
+def answers_from_tensors(tensors: Mapping[str, Tensor]) -> tuple[Ids, ...]:
+    """None where no answers were kept."""
+    if "answers.lengths" not in tensors:
+        return ()
+    flat, at = tensors["answers.tokens"].tolist(), 0
+    pairs: list[Ids] = []
+    for request, answer in tensors["answers.lengths"].tolist():
+        pairs.append((flat[at : at + request], flat[at + request : at + request + answer]))
+        at += request + answer
+    return tuple(pairs)

@@ -59,14 +59,6 @@ class PaperState(ClosedFormState):
     published: Mapping[tuple[int, int], PublishedMoments]
     """Of [key ; gradient], pooled over the maps of one shape."""
 
-    @property
-    def steps(self) -> int:
-        return self.method.steps
-
-    @property
-    def ridge(self) -> float:
-        return self.method.ridge
-
     def observe(self, rows: Sequence[Rows]) -> PaperState:
         pooled = dict(self.published)
         for r in rows:

@@ -80,6 +80,7 @@ def _checked(made: Method) -> Method:
     }
     for f in fields(made):
         kinds[f.type](getattr(made, f.name), f.name)
+    arguments.whole(made.wordings, "wordings", 0)
     made.check()
     return made
 

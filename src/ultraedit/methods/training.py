@@ -13,7 +13,7 @@ from torch import Tensor
 from ultraedit.methods.base import Ids
 from ultraedit.model.batch import Batch, make_batch
 from ultraedit.model.runner.answers import score_answers
-from ultraedit.model.stack import Stack
+from ultraedit.model.runner.base import Runner
 
 
 def whole_batch(
@@ -35,12 +35,12 @@ def whole_batch(
 
 
 def token_losses(
-    stack: Stack, batch: Batch, places: Int[Tensor, " n"], trunk: Float[Tensor, "B C d"]
+    runner: Runner, batch: Batch, places: Int[Tensor, " n"], trunk: Float[Tensor, "B C d"]
 ) -> Float[Tensor, " n"]:
     """Cross-entropy of each answer token, in fp32 and with gradient."""
     rows, columns = batch.answers[0][places], batch.answers[1][places]
-    hidden = stack.top(batch, trunk)[rows, columns]
-    scores = score_answers(stack.head, hidden.detach(), batch.labels[rows, columns], 1.0)
+    hidden = runner.top(batch, trunk)[rows, columns]
+    scores = score_answers(runner.head, hidden.detach(), batch.labels[rows, columns], 1.0)
     assert scores.slope is not None
     return _Known.apply(hidden, -scores.log_probs, scores.slope)  # type: ignore[no-any-return]
 
@@ -63,21 +63,21 @@ class _Known(torch.autograd.Function):
 class Lesson:
     """All edits of a stream, as mini-batches."""
 
-    def __init__(self, stack: Stack, pairs: Sequence[Ids]) -> None:
-        self.stack = stack
+    def __init__(self, runner: Runner, pairs: Sequence[Ids]) -> None:
+        self.runner = runner
         self.pairs = pairs
         self._trunks: list[Tensor] = []  # without padding, in the model's dtype
         for low in range(0, len(pairs), 64):
-            batch, _, _ = whole_batch(pairs[low : low + 64], stack.device)
-            hidden = stack.trunk(batch)
+            batch, _, _ = whole_batch(pairs[low : low + 64], runner.device)
+            (hidden,) = runner.trunks([batch])
             self._trunks += [row[here] for row, here in zip(hidden, batch.mask, strict=True)]
 
     def loss(self, chosen: Sequence[int]) -> Float[Tensor, ""]:
         """Cross-entropy summed over each edit's tokens, averaged over edits."""
-        batch, places, _ = whole_batch([self.pairs[i] for i in chosen], self.stack.device)
+        batch, places, _ = whole_batch([self.pairs[i] for i in chosen], self.runner.device)
         trunk = self._trunks[0].new_zeros(*batch.mask.shape, self._trunks[0].shape[-1])
         trunk[batch.mask] = torch.cat([self._trunks[i] for i in chosen])
-        return token_losses(self.stack, batch, places, trunk).sum() / len(chosen)
+        return token_losses(self.runner, batch, places, trunk).sum() / len(chosen)
 
 
 def train(

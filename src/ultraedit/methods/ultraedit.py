@@ -47,6 +47,9 @@ class UltraEdit(ClosedForm):
     """Weight in the metric of the model's own answers to everyday requests: of the keys of what should stay as it is.
     Above 0 all keys of the metric are measured in the root mean square entry of those, `text_weight` counts in that
     unit too, and the ridge is a multiple of the system's mean diagonal."""
+    pull: float = 0.0
+    """In each step the model's own answers to everyday requests are pulled back to what they were, by this multiple of
+    `step`; 0: they are not run.  Needs `own_weight`, which has them made."""
     whiten: bool = False
     """Gradients times the shrunk inverse root of their running covariance (`core.whitening`), in place of each
     dimension over its own running size."""
@@ -70,6 +73,10 @@ class UltraEdit(ClosedForm):
         return self.lead
 
     @property
+    def pulls(self) -> bool:
+        return self.pull > 0
+
+    @property
     def edited_prompt_tokens(self) -> int:
         return self.prompt_tokens
 
@@ -89,6 +96,11 @@ class UltraEdit(ClosedForm):
         if not self.lead >= 0 or not self.own_weight >= 0:
             raise ConfigError(
                 f"lead is {self.lead} and own_weight {self.own_weight}; both must be 0 or more."
+            )
+        if not self.pull >= 0 or (self.pull and not self.own_weight):
+            raise ConfigError(
+                f"pull is {self.pull} and own_weight {self.own_weight}; pull is 0 or more, and above 0 it pulls at the "
+                "model's own answers, which own_weight above 0 has made."
             )
         if self.lead and self.prompt_tokens:
             raise ConfigError(
@@ -132,14 +144,6 @@ class UltraEditState(ClosedFormState):
     """Per map: ordinary text and the keys of every turn so far; empty where the method has none."""
 
     @property
-    def steps(self) -> int:
-        return self.method.steps
-
-    @property
-    def ridge(self) -> float:
-        return self.method.ridge
-
-    @property
     def relative_ridge(self) -> bool:
         return self.method.own_weight > 0
 
@@ -155,7 +159,12 @@ class UltraEditState(ClosedFormState):
     def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]:
         grads, seen = grads_of(rows, module), self.moments[module]
         hat = seen.whiten(grads) if isinstance(seen, Whitening) else scale_gradients(grads, seen)
-        return displacement_values(hat, self.method.step, self.calibration.output_norms[module])
+        values = displacement_values(hat, self.method.step, self.calibration.output_norms[module])
+        if any(r.stays for r in rows):
+            pull = [self.method.pull if r.stays else 1.0 for r in rows]
+            lengths = torch.tensor([len(r.grads[module]) for r in rows])
+            values = values * torch.tensor(pull).repeat_interleave(lengths).to(values)[:, None]
+        return values
 
     def metric(self, module: int) -> Metric | None:
         return self.metrics[module] if self.metrics else None
@@ -244,6 +253,8 @@ PRESETS = {
         steps=12,
         ridge=4.0,
         lead=1.5,
+        pull=1.0,
+        wordings=2,
         text_weight=100.0,
         own_weight=100.0,
         history=True,

@@ -49,6 +49,7 @@ class Stack:
 
     def __init__(self, model: PreTrainedModel, structure: Structure, first: int) -> None:
         self.model = model
+        self.structure = structure
         self.decoder = structure.decoder
         self.blocks = structure.blocks
         self.first = first
@@ -91,6 +92,10 @@ class Stack:
     ) -> list[Batch]:
         """`make_batches` for this model."""
         return make_batches(pairs, size, self.device, self.share, begin)
+
+    def above(self, block: int) -> Stack:
+        """The same model with the blocks up to this one, and this one too, in its trunk."""
+        return Stack(self.model, self.structure, block + 1)
 
     # -- the three parts -------------------------------------------------------------------------
 

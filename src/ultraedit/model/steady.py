@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,11 +22,15 @@ def steady(model: nn.Module) -> Iterator[None]:
     A user's settings, inside the model and outside it, are as before on any exit.
     """
     modules = list(model.modules())
-    training = [m for m in modules if m.training]
-    compiled = [(m, m._compiled_call_impl) for m in modules if m._compiled_call_impl is not None]
-    learning = [p for p in model.parameters() if p.requires_grad]
     configs = {id(c): c for m in modules if (c := getattr(m, "config", None)) is not None}
     tuples = [c for c in configs.values() if getattr(c, "return_dict", None) is False]
+    compiled = [m for m in modules if m._compiled_call_impl is not None]
+    asides: list[tuple[Any, str, Any, Any]] = [  # object, attribute, as it was, as it is run
+        *((m, "training", True, False) for m in modules if m.training),
+        *((m, "_compiled_call_impl", m._compiled_call_impl, None) for m in compiled),
+        *((p, "requires_grad", True, False) for p in model.parameters() if p.requires_grad),
+        *((c, "return_dict", False, True) for c in tuples),
+    ]
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
     with ExitStack() as around:
         around.enter_context(torch.inference_mode(False))
@@ -36,22 +41,10 @@ def steady(model: nn.Module) -> Iterator[None]:
             around.enter_context(torch.device("cpu"))
         try:
             torch.set_default_dtype(torch.float32)
-            for m in training:
-                m.training = False
-            for m, _ in compiled:
-                m._compiled_call_impl = None
-            for p in learning:
-                p.requires_grad_(False)
-            for c in tuples:
-                c.return_dict = True
+            for owner, name, _, run in asides:
+                setattr(owner, name, run)
             yield
         finally:
             torch.set_default_dtype(dtype)
-            for m in training:
-                m.training = True
-            for m, call in compiled:
-                m._compiled_call_impl = call
-            for p in learning:
-                p.requires_grad_(True)
-            for c in tuples:
-                c.return_dict = False
+            for owner, name, before, _ in asides:
+                setattr(owner, name, before)

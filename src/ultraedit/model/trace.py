@@ -44,6 +44,8 @@ class Trace:
     """Whether the answer token lacked the lead that was asked of it; None where none was."""
     wanted: Float[Tensor, " a"] | None = None
     """The lead that was asked of each answer token."""
+    stays: bool = False
+    """Whether these are answers that should stay as they are, and no edits."""
 
 
 def trace(
@@ -54,6 +56,7 @@ def trace(
     loss: LossKind | None,
     prefix: Prefix | None = None,
     lead: float | Float[Tensor, " a"] = 0.0,
+    teacher: Float[Tensor, "a d"] | None = None,
 ) -> Trace:
     """Run one micro-batch through the top blocks.
 
@@ -63,6 +66,7 @@ def trace(
     lead: with loss="sum", only answer tokens that lack their lead over the most likely other token count in the loss,
     and only they have a gradient.  A number asks it of every token (`wanted_leads`); a tensor gives each its own;
     0 counts all tokens.
+    teacher: with loss="sum", the unedited model's `answer_states`; the loss is then KL to its distribution.
     """
     inputs: dict[int, Keys] = {}
     outputs: dict[int, Tensor] = {}
@@ -84,7 +88,7 @@ def trace(
         labels = batch.labels[batch.answers]
         scale = {"sum": 1.0, "batch_mean": 1.0 / len(labels), None: None}[loss]
         asked = isinstance(lead, Tensor) or lead > 0
-        scores = score_answers(stack.head, hidden.detach(), labels, scale, asked)
+        scores = score_answers(stack.head, hidden.detach(), labels, scale, asked, teacher)
         short = wanted = None
         if scores.leads is not None:
             wanted = lead if isinstance(lead, Tensor) else wanted_leads(scores.leads, lead)
@@ -106,7 +110,16 @@ def trace(
         hits=scores.hits,
         short=short,
         wanted=wanted,
+        stays=teacher is not None,
     )
+
+
+@torch.no_grad()
+def answer_states(
+    stack: Stack, batch: Batch, trunk: Float[Tensor, "B C *d"]
+) -> Float[Tensor, "a d"]:
+    """What the head reads at each answer token, under the weights of now."""
+    return stack.top(batch, trunk, None)[batch.answers]
 
 
 LEAST_LEAD = 0.05

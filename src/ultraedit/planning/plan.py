@@ -18,7 +18,7 @@ from ultraedit.defaults import MICRO_BATCH
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.methods.base import Calibration, EncodedTurn, Method
 from ultraedit.methods.calibration import measure
-from ultraedit.methods.closed_form import ClosedForm, TurnEngine
+from ultraedit.methods.closed_form import Batching, ClosedForm, TurnEngine
 from ultraedit.methods.own_answers import blank_answers
 from ultraedit.methods.presets import PRESETS
 from ultraedit.methods.ultraedit import UltraEditState
@@ -135,7 +135,7 @@ def plan(
                 _pass_over_alike(structure, first, stack.lengths)
                 memory.moment = "measuring text"
                 calibration = measure(
-                    stack,
+                    LocalRunner(stack, weights),
                     weights,
                     _windows(workload),
                     method,
@@ -219,8 +219,7 @@ def _late_turn(
         weights,
         calibration,
         method,
-        micro_batch=workload.micro_batch,
-        leave_out_learned=False,  # the most that a turn can take
+        Batching(workload.micro_batch, leave_out_learned=False),  # the most that a turn can take
     )
     with memory.part("metric and statistics"):
         state = engine.start()
@@ -229,12 +228,12 @@ def _late_turn(
     prompt = (
         workload.tokens_per_edit - workload.answer_tokens + 1
     )  # the last answer token is not run
-    turn_size = workload.turn_size
+    owners = [edit for edit in range(workload.turn_size) for _ in range(1 + method.wordings)]
     pairs = [  # each begins otherwise: nothing of a raw prompt is shared
-        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(turn_size)
+        ([i % 2 + 1] + [1] * (prompt - 1), [1] * workload.answer_tokens) for i in range(len(owners))
     ]
-    lengths = [workload.answer_tokens] * turn_size
-    engine.run(EncodedTurn(pairs, range(turn_size), lengths), state)
+    lengths = [workload.answer_tokens] * workload.turn_size
+    engine.run(EncodedTurn(pairs, owners, lengths), state)
 
 
 def _full(metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:

@@ -143,7 +143,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/edits", responses={202: {}})
     async def edit(body: EditsRequest, write: Writing) -> Response:
         """Write facts as one turn, whole or not at all; answered once they are on disk."""
-        records = await run_in_threadpool(_records, body.edits, service.limits.edits)
+        records = await run_in_threadpool(_records, body.edits, service.limits.max_edits)
         rephrased = any(record.rephrases for record in records)
 
         def run(workspace: Workspace) -> None:

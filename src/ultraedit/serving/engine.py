@@ -78,12 +78,7 @@ class Engine:
             if self._closed:
                 raise Refusal(503, "the server is stopping; ask again in a moment.", retry_after=5)
             if len(self._arrived) >= self._most_waiting:
-                raise Refusal(
-                    429,
-                    f"{len(self._arrived)} requests are waiting, which is as many as this server lets wait; ask again "
-                    "in a moment.",
-                    retry_after=2,
-                )
+                raise Refusal.of_full_queue(f"{len(self._arrived)} requests", "ask again", 2)
             self._arrived.append(ask)
 
     @property

@@ -53,6 +53,18 @@ class Refusal(UltraEditError):  # noqa: N818 - an answer, and not a bug
         self.rows = rows
         self.more = more or {}
 
+    @classmethod
+    def of_full_queue(cls, waiting: str, again: str, retry_after: int) -> Refusal:
+        """As many wait as may.
+
+        Args:
+            waiting: How many of what.
+            again: What to do in a moment.
+            retry_after: Seconds after which the same request may be sent again.
+        """
+        said = f"{waiting} are waiting, which is as many as this server lets wait; {again} in a moment."
+        return cls(429, said, retry_after=retry_after)
+
     def body(self) -> dict[str, Any]:
         """The answer's body, as the `openai` client reads it."""
         kind = KINDS.get(self.status, "APIError")

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ultraedit.errors import ConfigError
 from ultraedit.model.runner.listener import Listener
@@ -14,6 +13,7 @@ from ultraedit.model.steady import steady
 from ultraedit.serving.asks import Ask
 from ultraedit.serving.bulletin import Bulletin
 from ultraedit.serving.engine import Engine
+from ultraedit.serving.limits import Limits
 from ultraedit.serving.prompts import Prompts
 from ultraedit.serving.refusals import Refusal
 from ultraedit.serving.versions import Versions
@@ -24,24 +24,6 @@ STEPS_BETWEEN = 16
 """Tokens that every stream gets between two changes, however many of those wait."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much the server takes on."""
-
-    rows: int = 16
-    """Choices generated at once."""
-    waiting: int = 64
-    """Requests that may wait."""
-    changes: int = 16
-    """Changes that may wait."""
-    versions: int = 8
-    """Versions of the edited weights in memory, the base's aside."""
-    max_tokens: int = 4096
-    """Tokens generated for one choice."""
-    edits: int = 1000
-    """Facts in one turn."""
 
 
 class Service:

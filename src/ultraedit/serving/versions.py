@@ -122,10 +122,10 @@ class Versions:
                 retry_after=2,
             )
         try:
-            state = self._workspace.state(turn)
+            snapshot = self._workspace.snapshot(turn)
         except WorkspaceError as error:
             raise Refusal(404, str(error), param="model") from error
-        self._held[turn] = self._named(turn, self._editor.version(state))
+        self._held[turn] = self._named(turn, self._editor.version(snapshot))
         return self._held[turn]
 
     def _let_go(self, room: int = 0) -> None:

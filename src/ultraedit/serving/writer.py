@@ -152,12 +152,7 @@ class Writer:
             if self._closed:
                 raise Refusal(503, "the server is stopping; nothing was changed.", retry_after=5)
             if len(self._line) >= self._most:
-                raise Refusal(
-                    429,
-                    f"{len(self._line)} changes are waiting, which is as many as this server lets wait; send it again "
-                    "in a moment.",
-                    retry_after=5,
-                )
+                raise Refusal.of_full_queue(f"{len(self._line)} changes", "send it again", 5)
             if not self._line and self._running is None:
                 self._require_match(change)
             job = self._new_job(change)

@@ -17,7 +17,7 @@ from ultraedit.workspace import tensors
 from ultraedit.workspace.journal import GENESIS, EditRow, SourceRow, TurnRow
 from ultraedit.workspace.store import NewTurn, now
 from ultraedit.workspace.stream import advance
-from ultraedit.workspace.workspace import Workspace
+from ultraedit.workspace.workspace import Workspace, WrittenAgain
 
 
 @dataclass(frozen=True)
@@ -251,10 +251,10 @@ def _bring_to(workspace: Workspace, target: int) -> int:
             )
         again.append(row)
         at = row.parent
-    editor.restore(workspace.state(at))
+    editor.restore(workspace.snapshot(at))
     for row in reversed(again):
         workspace.write([e.record() for e in history.journal.rows(row.turn)], row.with_rephrases)
-        if tensors.state_digests(editor.state()) != (row.shifts, row.statistics):
+        if tensors.state_digests(editor.snapshot()) != (row.shifts, row.statistics):
             raise WorkspaceError(
                 f"turn {row.turn} is out of the undo window and editing it again gave other bits than before (another "
                 "machine, thread count or library version); nothing was changed: go to a turn that is still kept, "
@@ -279,10 +279,12 @@ def _write_again(
             records,
             written,
             row.with_rephrases,
-            first_edit=first,
-            again_of=[edit.edit for edit in edits],
             source=row.source,
-            keep=len(turns) - i <= workspace.store.config.undo_window + 1,
+            again=WrittenAgain(
+                [edit.edit for edit in edits],
+                first_edit=first,
+                keep=len(turns) - i <= workspace.store.config.undo_window + 1,
+            ),
         )
         new.append(made)
         parent, number, first = number, number + 1, first + len(edits)
@@ -294,7 +296,7 @@ def _restored(workspace: Workspace, turn: int) -> tuple[int, ...]:
     store = workspace.store
     if turn == 0 or turn in store.journal.states:
         return ()
-    state = workspace.editor.state()
+    state = workspace.editor.snapshot()
     store.put(store.state_path(turn), lambda path: tensors.save_state(path, state))
     return (turn,)
 

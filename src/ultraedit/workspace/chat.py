@@ -51,12 +51,11 @@ class OwnAnswers:
     def __init__(self, editor: Editor, pairs: list[tuple[list[int], list[int]]]) -> None:
         """Use `own_answers`: `pairs` holds (prompt, the unedited model's answer) as token ids."""
         self._editor = editor
-        stack = editor.stack
         self._firsts = _firsts([len(answer) for _, answer in pairs])
         with originals(editor.weights):
-            self._batch = stack.batch(pairs, range(len(pairs)))
+            self._batch = editor.runner.batch(pairs, range(len(pairs)))
             with steady(editor.model):
-                self._trunk = stack.trunk(self._batch)
+                (self._trunk,) = editor.runner.trunks([self._batch])
             self._before = self._states()
 
     def read(self) -> ChatReading:
@@ -74,12 +73,12 @@ class OwnAnswers:
     def _states(self) -> Float[Tensor, "tokens width"]:
         """Last hidden states where the answers' tokens are predicted."""
         with steady(self._editor.model):
-            return self._editor.stack.top(self._batch, self._trunk)[self._batch.answers]
+            return self._editor.runner.top(self._batch, self._trunk)[self._batch.answers]
 
     @torch.no_grad()
     def _logprobs(self, states: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocab"]:
         with steady(self._editor.model):
-            return self._editor.stack.head(states).float().log_softmax(-1)
+            return self._editor.runner.head(states).float().log_softmax(-1)
 
 
 def own_answers(editor: Editor) -> OwnAnswers | None:
@@ -98,7 +97,7 @@ def own_answers(editor: Editor) -> OwnAnswers | None:
         if len(ids) + ANSWER_TOKENS <= editor.context:
             prompts.append(ids)
     ends = stop_token_ids(editor.model, editor.tokenizer)
-    said = unedited_answers(editor.model, editor.weights, prompts, ANSWER_TOKENS, ends)
+    said = unedited_answers(editor.runner, editor.weights, prompts, ANSWER_TOKENS, ends)
     pairs = [(prompt, answer) for prompt, answer in said if answer]
     return OwnAnswers(editor, pairs) if pairs else None
 

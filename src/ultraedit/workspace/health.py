@@ -40,7 +40,7 @@ class Canary:
 
     def __init__(self, editor: Editor, tokens: int) -> None:
         self._editor = editor
-        tokenizer, stack = editor.tokenizer, editor.stack
+        tokenizer, runner = editor.tokenizer, editor.runner
         text = drift_text()[: 16 * tokens]  # no tokenizer takes more characters a token on prose
         # verbose: windows are cut below, so that the text is longer than the context is no warning to give
         found = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
@@ -48,9 +48,9 @@ class Canary:
         window = min(WINDOW, editor.context)
         windows = [ids[k : k + window] for k in range(0, len(ids), window)]
         pairs = [(w[:1], w[1:]) for w in windows if len(w) > 1]
-        self._batches = stack.batches(pairs, WINDOWS_AT_ONCE)
+        self._batches = runner.batches(pairs, WINDOWS_AT_ONCE)
         with steady(editor.model):
-            self._trunks = stack.trunks(self._batches)
+            self._trunks = runner.trunks(self._batches)
         with originals(editor.weights):
             self._before = self._loss()
 
@@ -179,8 +179,8 @@ class Monitor:
         if not rows:
             return None
         pairs = [editor.encoder.pair(r.prompt, r.target) for r in rows]
-        batches = editor.stack.batches(pairs, editor.engine.micro_batch)
-        trunks = editor.stack.trunks(batches)
+        batches = editor.runner.batches(pairs, editor.engine.micro_batch)
+        trunks = editor.runner.trunks(batches)
         return sum(map(self._answered, batches, trunks)) / len(rows)
 
     def _answered(self, batch: Batch, trunk: Tensor) -> int:

@@ -36,9 +36,9 @@ class EditRow(JournalRow):
     prompt: str
     target: str
     rephrases: tuple[str, ...] = ()
-    """Wordings that were written too; those kept for evaluation are not in the journal."""
+    """Further wordings that were written; rephrases kept for evaluation are not in the journal."""
     sentences: tuple[str, ...] = ()
-    """What was written for the prompt and its rephrases in the model's own words; none where the bare target was."""
+    """What was written for the prompt and its wordings in the model's own words; none where the bare target was."""
     line: int | None = None
     probability_before: float
     probability_after: float
@@ -54,7 +54,7 @@ class EditRow(JournalRow):
             self.prompt,
             self.target,
             self.id,
-            rephrases=self.rephrases,
+            wordings=self.rephrases,
             sentences=self.sentences,
             line=self.line,
         )

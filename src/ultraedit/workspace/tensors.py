@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ultraedit.core.statistics import Moments, PublishedMoments
-from ultraedit.editing.state import (
-    EditorState,
+from ultraedit.editing.snapshot import (
+    Snapshot,
     calibration_from_tensors,
     calibration_tensors,
 )
@@ -73,7 +73,7 @@ class StateFile:
         return {name: digest(s) for name, s in self.shifts.items()}, digest_all(self.statistics)
 
 
-def state_file(state: EditorState) -> StateFile:
+def state_file(state: Snapshot) -> StateFile:
     """A state as its file will hold it."""
     return StateFile(state.shifts, _statistics(state.statistics), state.edits, state.turns)
 
@@ -89,12 +89,12 @@ def _statistics(state: State) -> dict[str, Tensor]:
     return tensors
 
 
-def state_digests(state: EditorState) -> tuple[dict[str, str], str]:
+def state_digests(state: Snapshot) -> tuple[dict[str, str], str]:
     """Digest of each module's shift, and of the statistics."""
     return state_file(state).digests()
 
 
-def save_state(path: Path, state: EditorState) -> None:
+def save_state(path: Path, state: Snapshot) -> None:
     file = state_file(state)
     tensors = {_SHIFT + name: shift for name, shift in file.shifts.items()}
     tensors |= {_STATISTICS + name: value for name, value in file.statistics.items()}

@@ -18,7 +18,7 @@ from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.routing import RoutingReading
-from ultraedit.editing.state import EditorState
+from ultraedit.editing.snapshot import Snapshot
 from ultraedit.errors import UltraEditError, WorkspaceError
 from ultraedit.methods.base import TurnResult
 from ultraedit.model.load import load, resolve
@@ -49,6 +49,18 @@ class KeptTurn(WrittenTurn):
     @property
     def in_force(self) -> bool:
         return self.rolled_back_to is None
+
+
+@dataclass(frozen=True)
+class WrittenAgain:
+    """A turn that writes edits of the journal once more."""
+
+    edits: Sequence[int]
+    """Numbers of the edits that are written again, in the turn's order."""
+    first_edit: int
+    """Number that the first of the new edits gets."""
+    keep: bool
+    """Put the files of the turn's state and updates in place."""
 
 
 class Workspace:
@@ -148,7 +160,7 @@ class Workspace:
             editor = self._open_editor()
             if self.head and not self.store.state_path(self.head).exists():
                 self.store.reload()  # a writer has moved on, and dropped this state, since this was opened
-            editor.restore(self.state(self.head, editor))
+            editor.restore(self.snapshot(self.head, editor))
             self._editor = editor
         return self._editor
 
@@ -216,7 +228,7 @@ class Workspace:
                     f"{'another' if touched else 'missing'}; give the right one with --base (in Python base=)."
                 )
 
-    def state(self, turn: int, editor: Editor | None = None) -> EditorState:
+    def snapshot(self, turn: int, editor: Editor | None = None) -> Snapshot:
         """The state after a turn, from its file.
 
         Args:
@@ -233,7 +245,7 @@ class Workspace:
         editor = editor or self.editor
         if turn == 0:
             shifts = {w.name: torch.zeros_like(w.shift) for w in editor.weights}
-            return EditorState(shifts, editor.engine.start(), 0, 0)
+            return Snapshot(shifts, editor.engine.start(), 0, 0)
         path = self.store.state_path(turn)
         if turn not in self.store.journal.states:
             raise WorkspaceError(
@@ -254,7 +266,7 @@ class Workspace:
             statistics = editor.engine.load_state_dict(file.statistics)
         except KeyError as error:
             raise WorkspaceError(f"'{path}' is damaged: it lacks {error}.") from error
-        return EditorState(file.shifts, statistics, file.edits, file.turns)
+        return Snapshot(file.shifts, statistics, file.edits, file.turns)
 
     def adopt(self, editor: Editor) -> None:
         """Take an editor that stands at the head already, as that of a workspace just made.
@@ -267,7 +279,7 @@ class Workspace:
     def to_head(self) -> None:
         """Bring the live model to what is acknowledged on disk."""
         if self._editor is not None:
-            self._editor.restore(self.state(self.head))
+            self._editor.restore(self.snapshot(self.head))
 
     def back_to_head(self) -> None:
         """`to_head` after an error, which must not be hidden by a second one.
@@ -302,7 +314,7 @@ class Workspace:
         """
         self.store.require_writer()
         given = one_record(prompt, target, rephrases, edit_id, self.store.journal.edits + 1)
-        (record,) = self.editor.in_own_words([given], with_rephrases=True)
+        (record,) = self.editor.prepare([given], with_rephrases=True)
         return self.editor.with_answers(
             record, lambda: self.edit_turn([record], with_rephrases=True)
         )
@@ -331,11 +343,11 @@ class Workspace:
             WorkspaceError: The workspace is open for reading only, or the disk refuses.
         """
         self.store.require_writer()
-        records = self.editor.in_own_words(check_records(records), with_rephrases)
+        records = self.editor.prepare(check_records(records), with_rephrases)
         editor, parent = self.editor, self.head
         if self._monitor is None:
             self._monitor = Monitor(editor, self.store.config.health, self.store.config.seed)
-        before = editor.state()
+        before = editor.snapshot()
         number = self.store.journal.next_turn
         try:
             written = self.write(records, with_rephrases)
@@ -351,7 +363,7 @@ class Workspace:
                     f"turn {number} turned red ({'; '.join(health.reasons)}): back to turn {back}"
                 )
                 self.store.commit("rollback", back, turns=[new], note=note)
-                editor.restore(self.state(back))
+                editor.restore(self.snapshot(back))
             else:
                 self.store.commit("edit", number, turns=[new])
         except BaseException as error:
@@ -388,11 +400,9 @@ class Workspace:
         written: WrittenTurn,
         with_rephrases: bool,
         *,
-        first_edit: int | None = None,
-        again_of: Sequence[int] = (),
         source: SourceRow | None = None,
         health: HealthRow | None = None,
-        keep: bool = True,
+        again: WrittenAgain | None = None,
     ) -> NewTurn:
         """The journal's rows of a turn that the live model has just made.
 
@@ -402,16 +412,14 @@ class Workspace:
             records: The edits.
             written: What came of them.
             with_rephrases: Whether their rephrases were written too.
-            first_edit: Number of the first edit; None is the journal's next.
-            again_of: Numbers of the edits that these write again.
             source: Place in the file that the records come from.
             health: The model's health after the turn.
-            keep: Put the files of its state and updates in place.
+            again: Which edits of the journal these write again; None where they are new.
 
         Returns:
             The row of the turn and those of its edits.
         """
-        first = self.store.journal.edits + 1 if first_edit is None else first_edit
+        first = self.store.journal.edits + 1 if again is None else again.first_edit
         rows = [
             EditRow(
                 edit=first + i,
@@ -419,18 +427,20 @@ class Workspace:
                 id=receipt.id,
                 prompt=receipt.prompt,
                 target=receipt.target,
-                rephrases=record.rephrases if with_rephrases else (),
+                rephrases=record.written(with_rephrases)[1:],
                 sentences=record.sentences,
                 line=receipt.line,
                 probability_before=receipt.probability_before,
                 probability_after=receipt.probability_after,
                 learned=receipt.learned,
                 superseded_by=receipt.superseded_by,
-                again_of=again_of[i] if again_of else None,
+                again_of=None if again is None else again.edits[i],
             )
             for i, (record, receipt) in enumerate(zip(records, written.receipts, strict=True))
         ]
-        state, pairs, shifts, statistics = self.put_state(number, written.result, keep)
+        state, pairs, shifts, statistics = self.put_state(
+            number, written.result, again is None or again.keep
+        )
         turn = TurnRow(
             turn=number,
             parent=parent,
@@ -438,7 +448,7 @@ class Workspace:
             time=now(),
             first_edit=first,
             edits=len(rows),
-            with_rephrases=with_rephrases,
+            with_rephrases=with_rephrases or any(r.wordings for r in records),
             shifts=shifts,
             statistics=statistics,
             moved=written.result.moved,
@@ -464,7 +474,7 @@ class Workspace:
             The files of the state and of the updates, digests of the shifts, and the digest of the statistics.
         """
         store, editor = self.store, self.editor
-        state = editor.state()
+        state = editor.snapshot()
         shifts, statistics = tensors.state_digests(state)
         if not keep:
             return None, None, shifts, statistics
@@ -528,5 +538,5 @@ class Workspace:
         if name is None:
             yield
             return
-        with self.editor.as_of(self.state(self.history.resolve(name))):
+        with self.editor.as_of(self.snapshot(self.history.resolve(name))):
             yield

@@ -200,17 +200,8 @@ class Composer:
         found = []
         if row.far_s is not None and row.far_r is not None and row.far_o is not None:
             far = self.relations[row.far_r]
-            found.append(
-                self._probe(
-                    "unrelated",
-                    row.far_s,
-                    _class(far, row.far_cls, row.far_s),
-                    far,
-                    row.far_o,
-                    turn,
-                    set(),
-                )
-            )
+            cls = _class(far, row.far_cls, row.far_s)
+            found.append(self._probe("unrelated", row.far_s, cls, far, row.far_o, turn, set()))
         if row.near_s is not None and row.near_o is not None:
             cls = _class(relation, row.near_cls, row.near_s)
             found.append(
@@ -218,17 +209,8 @@ class Composer:
             )
         if row.own_r is not None and row.own_o is not None:
             own = self.relations[row.own_r]
-            found.append(
-                self._probe(
-                    "same_subject",
-                    row.s,
-                    _class(own, row.s_cls, row.s),
-                    own,
-                    row.own_o,
-                    turn,
-                    set(),
-                )
-            )
+            cls = _class(own, row.s_cls, row.s)
+            found.append(self._probe("same_subject", row.s, cls, own, row.own_o, turn, set()))
         return [probe for probe in found if probe is not None]
 
     def _two_hop(self, row: PlanRow, relation: Relation, named: str) -> list[dict[str, str]]:

@@ -27,6 +27,7 @@ def _records(row: Row) -> Iterator[Record]:
         personas=row.texts("personas"),
         portability=row.probes("portability", answer="answer"),
         old=row.maybe("old"),
+        wordings=row.texts("wordings"),
         sentences=row.texts("sentences"),
         line=row.line,
     )
@@ -51,6 +52,8 @@ def plain_row(record: Record) -> dict[str, Any]:
         row["portability"] = [_probe(probe) for probe in record.portability]
     if record.old is not None:
         row["old"] = record.old
+    if record.wordings:
+        row["wordings"] = list(record.wordings)
     if record.sentences:
         row["sentences"] = list(record.sentences)
     return row
@@ -82,6 +85,7 @@ PLAIN = DataForm(
         ("personas", "personas"),
         ("portability", "portability"),
         ("old", "old"),
+        ("wordings", "wordings"),
         ("sentences", "sentences"),
     ),
     records=_records,

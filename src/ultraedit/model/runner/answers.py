@@ -35,8 +35,11 @@ def score_answers(
     labels: Int[Tensor, " n"],
     scale: float | None = None,
     leads: bool = False,
+    teacher: Float[Tensor, "n d"] | None = None,
 ) -> AnswerScores:
     """Scores of the answer tokens, and `scale` times the gradient of their summed cross-entropy at `hidden`.
+
+    teacher: hidden states whose distribution should be met; the gradient is then that of the summed KL to it.
 
     The gradient at the logits is written down, and the head is differentiated a few rows at a time, so that
     vocabulary-wide scratch never exists for all rows at once.
@@ -48,7 +51,12 @@ def score_answers(
         rows = slice(low, low + each)
         leaf = hidden[rows].requires_grad_(slope is not None)
         logits = head(leaf)
-        scores = score_labels(logits, labels[rows].to(logits.device), slope is not None, leads)
+        taught = None
+        if teacher is not None:
+            with torch.no_grad():
+                taught = head(teacher[rows])
+        asked = labels[rows].to(logits.device)
+        scores = score_labels(logits, asked, slope is not None, leads, taught)
         if scores.leads is not None:
             found.append(scores.leads)
         log_probs.append(scores.log_probs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -57,6 +57,35 @@ class Runner(Protocol):
         """What the answer columns read of the prefix columns."""
         ...
 
+    def top(self, batch: Batch, trunk: Float[Tensor, "B C *d"]) -> Float[Tensor, "B T d"]:
+        """Hidden states of the answer columns behind the last block and its norm, with gradient if the caller has it
+        enabled."""
+        ...
+
+    def head(self, states: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
+        """Logits of such hidden states."""
+        ...
+
+    def look(
+        self, batch: Batch, trunk: Float[Tensor, "B C *d"], index: int, block: int
+    ) -> tuple[Float[Tensor, "B T d_in"], Float[Tensor, "B T d"]]:
+        """In the answer columns, without gradient: what goes into edited map `index`, and what block `block` gives."""
+        ...
+
+    def above(self, block: int) -> Runner:
+        """The same model with the blocks up to this one, and this one too, in its trunk."""
+        ...
+
+    def text_keys(
+        self, windows: Sequence[list[int]], size: int
+    ) -> Iterator[list[tuple[Float[Tensor, "m _"], float]]]:
+        """Keys and output sizes of ordinary text, `size` windows at once (`model.trace.text_keys`)."""
+        ...
+
+    def states(self, rows: Sequence[Sequence[int]]) -> Float[Tensor, "rows longest d"]:
+        """Hidden states of whole texts behind the last block and its norm, from column 0 on, without gradient."""
+        ...
+
     def trace(
         self,
         batch: Batch,
@@ -64,8 +93,13 @@ class Runner(Protocol):
         loss: LossKind | None,
         prefix: Prefix | None = None,
         lead: float | Float[Tensor, " a"] = 0.0,
+        teacher: Float[Tensor, "a d"] | None = None,
     ) -> Trace:
         """Keys, gradients and answer probabilities of one micro-batch (`model.trace`)."""
+        ...
+
+    def answer_states(self, batch: Batch, trunk: Float[Tensor, "B C *d"]) -> Float[Tensor, "a d"]:
+        """What the head reads at each answer token."""
         ...
 
     def score(self, pairs: TokenPairs, size: int) -> list[Trace]:

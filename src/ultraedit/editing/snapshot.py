@@ -13,11 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit.methods.base import Calibration, State
+from ultraedit.methods.own_answers import answer_tensors, answers_from_tensors
 from ultraedit.methods.ultraedit import load_metrics, metric_tensors
 
 
 @dataclass(frozen=True)
-class EditorState:
+class Snapshot:
     """A snapshot.  Nobody writes into its tensors: the editor shares them."""
 
     shifts: dict[str, Float[Tensor, "_ _"]]
@@ -33,7 +34,7 @@ def calibration_tensors(calibration: Calibration) -> dict[str, Tensor]:
     tensors = {"output_norms": norms} | metric_tensors(calibration.metrics)
     if calibration.key_sizes:
         tensors["key_sizes"] = torch.tensor(calibration.key_sizes, dtype=torch.float64)
-    return tensors
+    return tensors | answer_tensors(calibration.answers)
 
 
 def calibration_from_tensors(tensors: Mapping[str, Tensor]) -> Calibration:
@@ -41,4 +42,5 @@ def calibration_from_tensors(tensors: Mapping[str, Tensor]) -> Calibration:
     norms = tuple(tensors["output_norms"].tolist())
     measured = any(name.startswith("metrics.") for name in tensors)
     sizes = tensors["key_sizes"].tolist() if "key_sizes" in tensors else ()
-    return Calibration(norms, load_metrics(tensors, len(norms) if measured else 0), tuple(sizes))
+    metrics = load_metrics(tensors, len(norms) if measured else 0)
+    return Calibration(norms, metrics, tuple(sizes), answers_from_tensors(tensors))
