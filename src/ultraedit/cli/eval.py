@@ -112,13 +112,7 @@ def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -
     refuse_elsewhere(config.model, {"at": config.at})
     base = base_of(config.model, config.base)
     config = replace(config, base=base)
-    pair = SavedPair(
-        config.model,
-        base,
-        dtype=config.loading.dtype,
-        device=config.loading.device,
-        trust_remote_code=config.loading.trust_remote_code,
-    )
+    pair = SavedPair(config.model, base, config.loading)
     with watching(quiet) as observer:
         return run_eval(config, pair, source, out, observer.stage, overwrite=overwrite)
 
@@ -134,6 +128,7 @@ def _workspace(config: EvalConfig, out: Path | None, overwrite: bool, quiet: boo
         config.model,
         base=config.base,
         device=config.loading.device,
+        device_map=config.loading.device_map,
         trust_remote_code=config.loading.trust_remote_code,
     ) as workspace:
         turn = workspace.history.resolve(config.at or "head")

@@ -45,8 +45,7 @@ def study(
             data,
             out,
             observer,
-            device=loading.device,
-            trust_remote_code=loading.trust_remote_code,
+            loading=loading,
             overwrite=overwrite,
         )
     write_study(out, found)

@@ -146,7 +146,7 @@ class Editor:
                 self.runner,
                 settings.ordinary_text(),
                 settings.micro_batch,
-                calibration,
+                calibration and calibration.on(tuple(w.map.device for w in self.weights)),
             )
             self.engine = self.method.engine(live)
             self._statistics: State = self.engine.start()
@@ -161,6 +161,7 @@ class Editor:
         *,
         dtype: str = "auto",
         device: str = "cpu",
+        device_map: arguments.DeviceMap = None,
         trust_remote_code: bool = False,
         quantize: str | None = None,
     ) -> Editor:
@@ -171,6 +172,8 @@ class Editor:
             settings: How it is edited; None takes all defaults.
             dtype: "auto" (the checkpoint's own), "float32", "bfloat16", "float16", or "fastest" on this machine.
             device: Where it runs: "cpu", "cuda", "cuda:1".
+            device_map: Spread over devices by accelerate: "auto", "balanced", "balanced_low_0", "sequential", or a
+                mapping of module names to devices ("disk" offloads); None keeps it whole on `device`.
             trust_remote_code: Run the code that a checkpoint carries.
             quantize: "4bit" or "8bit" for all but the edited maps, by bitsandbytes; None loads the weights as they are.
 
@@ -187,6 +190,7 @@ class Editor:
             arguments.model_name(name),
             dtype=arguments.dtype(dtype),
             device=arguments.device(device),
+            device_map=arguments.device_map(device_map),
             trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
             quantize=arguments.quantize(quantize),
             keep=arguments.names(settings.modules or method.modules),

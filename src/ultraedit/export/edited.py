@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ultraedit.arguments import DeviceMap
 from ultraedit.editing.notes import NOTES, Noted, Notes, lasting_name, read_notes
 from ultraedit.editing.plain import has_adapter
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.io.digest import bit_sums, fingerprint
 from ultraedit.methods.base import Method
+from ultraedit.model.devices import held_parameters
 from ultraedit.model.find import find_structure
 from ultraedit.model.form import PromptForm
 from ultraedit.model.load import load
@@ -23,6 +25,7 @@ from ultraedit.model.maps.base import EditableMap
 from ultraedit.model.maps.kinds import take_map
 from ultraedit.model.select import select_projections
 from ultraedit.model.weights import EditedWeight, edited_weights, originals
+from ultraedit.settings import Loading
 
 
 class Edited(Noted, Protocol):
@@ -57,6 +60,7 @@ def open_folder(
     *,
     base: str | None = None,
     device: str = "cpu",
+    device_map: DeviceMap = None,
     trust_remote_code: bool = False,
 ) -> EditedFolder:
     """Open a checkpoint written by `Editor.save_pretrained` or `ultraedit edit --save`, with its base.
@@ -66,7 +70,8 @@ def open_folder(
     Raises ModelError if the folder is not an edited checkpoint or does not fit the base.
     """
     notes = _notes(folder)
-    edited, tokenizer = load(folder, device=device, trust_remote_code=trust_remote_code)
+    loading = Loading("auto", device, device_map, trust_remote_code)
+    edited, tokenizer = load(folder, **asdict(loading))
     names = notes.modules
     try:
         live = {name: _map(edited, name).matrix.clone() for name in names}
@@ -78,7 +83,7 @@ def open_folder(
     others = _others(edited, names)
     del edited  # one model in memory at a time
     origin = lasting_name(base or notes.base)
-    model = _load_base(folder, notes.base, base, dtype, device, trust_remote_code)
+    model = _load_base(folder, notes.base, base, replace(loading, dtype=dtype))
     weights = edited_weights(model, select_projections(model, find_structure(model), names))
     for w in weights:
         if live[w.name].shape != w.matrix.shape:
@@ -106,7 +111,7 @@ def open_folder(
 def _others(model: PreTrainedModel, edited: Sequence[str]) -> dict[str, bytes]:
     """What tells apart each weight that was not edited."""
     skipped = {_map(model, name).parameter_name for name in edited}
-    return {n: bit_sums(p) for n, p in model.named_parameters() if n not in skipped}
+    return {n: bit_sums(p) for n, p in held_parameters(model) if n not in skipped}
 
 
 def require_edits(edited: Edited) -> None:
@@ -139,11 +144,9 @@ def _notes(folder: Path) -> Notes:
     return notes
 
 
-def _load_base(
-    folder: Path, noted: str, given: str | None, dtype: str, device: str, trust: bool
-) -> PreTrainedModel:
+def _load_base(folder: Path, noted: str, given: str | None, loading: Loading) -> PreTrainedModel:
     try:
-        return load(given or noted, dtype=dtype, device=device, trust_remote_code=trust)[0]
+        return load(given or noted, **asdict(loading))[0]
     except ModelError as error:
         if given is not None:
             raise

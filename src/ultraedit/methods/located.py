@@ -141,7 +141,8 @@ class LocatedEngine(Engine):
                 found = [self.look(group, batch, trunk, i) for group, batch, trunk in parts]
                 keys.append(torch.cat([k for k, _ in found]))
                 hidden = torch.cat([h for _, h in found])
-                missing = (wanted - hidden) / (len(weights) - i)
+                missing = (wanted.to(hidden.device) - hidden) / (len(weights) - i)
+                missing = missing.to(w.map.device)
                 updates.append(self.system(i, keys[i], state).solve(missing))
                 moved[w.name] = w.commit(updates[i]) / w.norm
                 listener.pause()
@@ -234,7 +235,9 @@ def _measure(live: LiveModel, windows: Sequence[list[int]]) -> Calibration:
     for batch in live.runner.text_keys(windows, 8):
         for total, (keys, _) in zip(found, batch, strict=True):
             total += (keys.T @ keys).cpu() / tokens
-    moments = tuple(DenseMetric(c.to(live.runner.device)) for c in found)
+    moments = tuple(
+        DenseMetric(c.to(w.map.device)) for c, w in zip(found, live.weights, strict=True)
+    )
     return Calibration((1.0,) * len(found), moments)
 
 

@@ -120,8 +120,17 @@ def _ups_beside_last(maps: Maps) -> Maps:
     """The `up` maps beside the last map, where that is an MLP's `down`; else none."""
     if not maps:
         return []
-    down_name, (inner, hidden) = maps[-1]
-    siblings = [(name, shape) for name, shape in maps[:-1] if _parent(name) == _parent(down_name)]
+    parent = _parent(maps[-1][0])
+    beside = [item for item in maps[:-1] if _parent(item[0]) == parent]
+    found = _ups_among(beside, maps[-1][1])
+    if found or not parent:
+        return found
+    # gate and up may have a module of their own beside `down`, as in CPM-Ant
+    return _ups_among([item for item in maps[:-1] if item[0].startswith(f"{parent}.")], maps[-1][1])
+
+
+def _ups_among(siblings: Maps, down: tuple[int, int]) -> Maps:
+    inner, hidden = down
     ups = [
         (name, shape)
         for name, shape in siblings

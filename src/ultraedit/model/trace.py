@@ -101,7 +101,7 @@ def trace(
             grads = tuple(_at(g, stack, batch).float() for g in raw)
             if short is not None:
                 for g in grads:
-                    g[: len(short)] *= short[:, None]
+                    g[: len(short)] *= short[:, None].to(g.device)
     return Trace(
         owner=batch.rows.to(labels.device)[batch.edited[0]],
         keys=tuple(_at(inputs[i], stack, batch).float() for i in range(len(weights))),
@@ -153,6 +153,7 @@ def _at(x: Keys, stack: Stack, batch: Batch) -> Float[Tensor, "n d"]:
 
 def _cells_of(x: Keys, row: Tensor, column: Tensor, width: int) -> Float[Tensor, "n d"]:
     """Some tokens of a batch `width` columns wide.  OPT's MLP sees the batch flattened to (B*width, d)."""
+    row, column = row.to(x.device), column.to(x.device)
     return x[row, column] if x.ndim == 3 else x[row * width + column]
 
 

@@ -198,22 +198,49 @@ def edited_weights(
     Raises ModelError where one of them shares its weight with another module, because editing it would silently
     edit the other.
     """
-    owners: dict[int, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        for weight in module.parameters(recurse=False):
-            owners.setdefault(id(weight), []).append(name)
+    places: dict[object, list[tuple[str, Tensor]]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        places.setdefault(_storage(parameter), []).append((name, parameter))
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
     made = []
     for projection in projections:
         module = model.get_submodule(projection.name)
         weight = EditedWeight(projection, module)
-        shared = [n for n in owners[id(weight.parameter)] if n != projection.name]
+        own = weight.map.live
+        mine = {
+            name
+            for name, p in places[_storage(own)]
+            if p is own and name.startswith(f"{projection.name}.")
+        }
+        shared = [n for n, p in places[_storage(own)] if n not in mine and _overlap(own, p)]
+        # what is offloaded has no storage: of that the model's own list of ties speaks
+        shared += [b for a, b in tied.items() if a in mine] + [
+            a for a, b in tied.items() if b in mine
+        ]
         if shared:
             raise ModelError(
-                f"'{projection.name}' shares its weight with '{shared[0]}', so editing one would change both; "
-                "choose modules that are not tied."
+                f"'{projection.name}' shares its weight with '{shared[0].rpartition('.')[0]}', so editing one would "
+                "change both; choose modules that are not tied."
             )
         made.append(weight)
     return tuple(made)
+
+
+def _storage(tensor: Tensor) -> object:
+    """What two tensors that may share numbers have in common; an offloaded one has nothing in common with any."""
+    return id(tensor) if tensor.is_meta else tensor.untyped_storage()._cdata
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one storage share numbers, and are not two parts of it."""
+    first, second = ((t.storage_offset(), _end(t)) for t in (one, other))
+    return first[0] < second[1] and second[0] < first[1]
+
+
+def _end(tensor: Tensor) -> int:
+    """Behind the last of a tensor's numbers in its storage."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return int(tensor.storage_offset()) + sum((n - 1) * step for n, step in steps) + 1
 
 
 def base_version(weights: Sequence[EditedWeight]) -> Version:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from ultraedit import __version__, arguments
@@ -10,7 +11,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
 from ultraedit.methods.presets import settings_of
 from ultraedit.model.load import load, resolve
-from ultraedit.settings import EditSettings, check_settings
+from ultraedit.settings import EditSettings, Loading, check_loading, check_settings
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import (
     BaseInfo,
@@ -29,10 +30,7 @@ def create_workspace(
     settings: EditSettings | None = None,
     *,
     keep: WorkspaceSettings | None = None,
-    dtype: str = "auto",
-    device: str = "cpu",
-    trust_remote_code: bool = False,
-    quantize: str | None = None,
+    loading: Loading | None = None,
     loaded: Loaded | None = None,
 ) -> Workspace:
     """Make a workspace in a new folder and open it for writing.
@@ -42,11 +40,7 @@ def create_workspace(
         model: The base: a local folder, a hub id, or the alias "smollm2".
         settings: How the base is edited, for as long as the workspace lives; None takes all defaults.
         keep: What the workspace keeps and watches; None takes all defaults.
-        dtype: Of the weights, as in `Editor.from_pretrained`.
-        device: Where the model runs.
-        trust_remote_code: Run the code that a checkpoint carries.
-        quantize: "4bit" or "8bit" for all but the edited maps, by bitsandbytes, whenever the workspace is opened; None
-            loads the weights as they are.
+        loading: How the base is loaded; None takes all defaults.
         loaded: The base model and its tokenizer, already in memory.
 
     Returns:
@@ -64,25 +58,19 @@ def create_workspace(
         raise ConfigError(
             f"keep is {arguments.quoted(keep)}; give WorkspaceSettings(...), as WorkspaceSettings(undo_window=3)."
         )
+    loading = check_loading(loading)
     folder = arguments.place(folder, "the workspace's folder")
     require_new_folder(folder)  # before minutes of loading
     model = arguments.model_name(model)
-    quantize = arguments.quantize(quantize)
-    base_model, tokenizer = arguments.pair(loaded) or load(
-        model,
-        dtype=arguments.dtype(dtype),
-        device=arguments.device(device),
-        trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
-        quantize=quantize,
-        keep=arguments.names(settings.modules or method.modules),
-    )
+    chosen = arguments.names(settings.modules or method.modules)
+    base_model, tokenizer = arguments.pair(loaded) or load(model, **asdict(loading), keep=chosen)
     editor = Editor(base_model, tokenizer, settings, base=str(model))
 
     def configure(calibration: FileRow) -> WorkspaceConfig:
         return WorkspaceConfig(
             created=now(),
             package_version=__version__,
-            base=_base_info(editor, str(model), folder, quantize),
+            base=_base_info(editor, str(model), folder, loading.quantize),
             form=editor.form,
             method=settings_of(editor.method),
             modules=tuple(
@@ -105,9 +93,7 @@ def create_workspace(
         configure,
         lambda path: tensors.save_calibration(path, editor.engine.calibration),
     )
-    opened = Workspace(
-        store, device=device, trust_remote_code=trust_remote_code, loaded=(base_model, tokenizer)
-    )
+    opened = Workspace(store, loaded=(base_model, tokenizer))
     opened.adopt(editor)
     return opened
 

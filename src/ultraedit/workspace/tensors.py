@@ -145,9 +145,9 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
     _save(path, calibration_tensors(calibration))
 
 
-def load_calibration(path: Path, device: torch.device | str = "cpu") -> Calibration:
+def load_calibration(path: Path) -> Calibration:
     try:
-        return calibration_from_tensors(_load(path, device))
+        return calibration_from_tensors(_load(path, "cpu"))
     except KeyError as error:
         raise WorkspaceError(f"'{path}' is damaged: it lacks {error}.") from error
 

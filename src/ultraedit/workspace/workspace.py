@@ -75,12 +75,14 @@ class Workspace:
         *,
         base: str | None = None,
         device: str = "cpu",
+        device_map: arguments.DeviceMap = None,
         trust_remote_code: bool = False,
         loaded: Loaded | None = None,
     ) -> None:
         self.store = store
         self._base = base
         self._device = device
+        self._device_map = device_map
         self._trust_remote_code = trust_remote_code
         self._loaded = loaded
         self._editor: Editor | None = None
@@ -96,6 +98,7 @@ class Workspace:
         write: bool = False,
         base: str | None = None,
         device: str = "cpu",
+        device_map: arguments.DeviceMap = None,
         trust_remote_code: bool = False,
         loaded: Loaded | None = None,
         command: str = "ultraedit",
@@ -107,6 +110,7 @@ class Workspace:
             write: Open for writing; one process may.
             base: Where the unedited model lies now, if it was moved.
             device: Where the model runs.
+            device_map: How it is spread over devices, as in `Editor.from_pretrained`.
             trust_remote_code: Run the code that a checkpoint carries.
             loaded: The unedited model and its tokenizer, already in memory.
             command: What a second writer is told about this one.
@@ -121,11 +125,18 @@ class Workspace:
         path = arguments.place(folder, "the workspace's folder")
         base = None if base is None else arguments.model_name(base, "the base model")
         device = arguments.device(device)
+        device_map = arguments.device_map(device_map)
+        arguments.one_place(device, device_map)
         trust_remote_code = arguments.flag(trust_remote_code, "trust_remote_code")
         loaded = arguments.pair(loaded)
         store = Store.open(path, write=arguments.flag(write, "write"), command=command)
         return cls(
-            store, base=base, device=device, trust_remote_code=trust_remote_code, loaded=loaded
+            store,
+            base=base,
+            device=device,
+            device_map=device_map,
+            trust_remote_code=trust_remote_code,
+            loaded=loaded,
         )
 
     def __enter__(self) -> Workspace:
@@ -178,6 +189,7 @@ class Workspace:
             name,
             dtype=config.base.dtype,
             device=self._device,
+            device_map=self._device_map,
             trust_remote_code=self._trust_remote_code,
             quantize=config.base.quantize,
             keep=[m.name for m in config.modules],
@@ -195,7 +207,7 @@ class Workspace:
                 micro_batch=config.micro_batch,
             ),
             base=name,
-            calibration=tensors.load_calibration(path, self._device),
+            calibration=tensors.load_calibration(path),
         )
         if tensors.originals_digest(editor.weights) != config.base.edited_sha256:
             raise WorkspaceError(

@@ -129,6 +129,10 @@ class RoutedKeys:
         self.index = index
         self.gates = gates
 
+    @property
+    def device(self) -> torch.device:
+        return self.hidden.device
+
     def detach(self) -> RoutedKeys:
         return self
 

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ultraedit.core.solve import Update
 from ultraedit.errors import ModelError
+from ultraedit.model.devices import pinned
 from ultraedit.model.maps.base import See, add_rounded, exact
 from ultraedit.model.overlay import live_parameter
 
@@ -137,8 +138,9 @@ def require_plain(name: str, module: nn.Module, key: str = "weight") -> None:
         )
     if weight.is_meta:
         raise ModelError(
-            f"'{name}' is not in memory (its weight is on the meta device, where accelerate leaves what it offloads); "
-            "load the model whole on one device, or name edited modules that are not offloaded."
+            f"'{name}' is to be edited and is not in memory, because device_map or offloading leaves its weight on the "
+            f'meta device between calls; give its block a device, as device_map={{..., "{pinned(name)}": "cpu"}} '
+            "(with a GPU the GPU's number), or name modules that are not offloaded."
         )
     if not weight.is_floating_point() or weight.dtype.itemsize < 2:
         raise ModelError(
