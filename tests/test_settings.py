@@ -18,7 +18,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, UltraEditError
 from ultraedit.methods.presets import method
 from ultraedit.serving.limits import Limits
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 from ultraedit.workspace import create
 from ultraedit.workspace.config import WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
@@ -107,6 +107,50 @@ def test_a_verb_takes_every_setting(
     expected = {} if (verb, name) == ("bench", "preset") else {name: value}
     for words in (option, ["--config", "run.yaml"]):
         assert arrive(*VERBS[verb], *words) == replace(DEFAULTS[verb], **expected)
+
+
+OTHER_LOADING: dict[str, Any] = {
+    "dtype": "float16",
+    "device": "cuda:7",
+    "device_map": '{"": "cpu"}',
+    "trust_remote_code": True,
+    "quantize": "4bit",
+}
+"""A value of each setting of loading that is not its default."""
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "ask"])
+def test_every_setting_of_loading_arrives_where_the_model_is_loaded(
+    verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As an option, and as a key of a config file."""
+    assert list(OTHER_LOADING) == [f.name for f in fields(Loading)]
+    (tmp_path / "facts.jsonl").write_text('{"prompt": "Who?", "target": "Ann"}\n')
+    monkeypatch.chdir(tmp_path)
+    seen: list[dict[str, Any]] = []
+
+    def stop(name: str, **given: Any) -> None:
+        seen.append(given)
+        raise ArrivedError
+
+    for module in (
+        "ultraedit.editing.editor",
+        "ultraedit.workspace.create",
+        "ultraedit.model.load",
+    ):
+        monkeypatch.setattr(f"{module}.load", stop)
+    words = VERBS.get(verb, ("ask", "nowhere", "Who?"))
+    for name, value in OTHER_LOADING.items():
+        option = [f"--{_word(name)}"] if value is True else [f"--{_word(name)}", value]
+        (tmp_path / "run.yaml").write_text(
+            f"{_word(name)}: {str(value).lower() if value is True else value!r}\n"
+        )
+        for given in (option, ["--config", "run.yaml"]):
+            seen.clear()
+            with pytest.raises(SystemExit):
+                main([*words, *given])
+            (found,) = seen
+            assert {n: found[n] for n in OTHER_LOADING} == vars(replace(Loading(), **{name: value}))
 
 
 def _with_other(name: str) -> EditSettings:

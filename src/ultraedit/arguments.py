@@ -199,6 +199,18 @@ def dtype(value: object) -> str:
     return word(value, "dtype")
 
 
+def quantize(value: object) -> str | None:
+    """Bits in which frozen weights are loaded, or None.  Raises ConfigError."""
+    if value is not None and value not in ("4bit", "8bit"):
+        raise ConfigError(f'quantize is {quoted(value)}; use "4bit" or "8bit", or leave it out.')
+    return value  # type: ignore[return-value]
+
+
+def names(value: str | Iterable[str]) -> tuple[str, ...]:
+    """One choice, name or glob, or several, as several."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def pair(value: Any) -> tuple[Any, Any] | None:
     """A model and its tokenizer that are loaded already, or None.  Raises ConfigError."""
     if value is None or (isinstance(value, tuple | list) and len(value) == 2):

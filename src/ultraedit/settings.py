@@ -202,6 +202,7 @@ class Loading:
         device_map: Spread over devices by accelerate: "auto", "balanced", "balanced_low_0", "sequential", or a mapping
             of module names to devices; None keeps it whole on `device`.
         trust_remote_code: Run the code that a checkpoint carries.
+        quantize: "4bit" or "8bit" for all weights but the edited maps, by bitsandbytes; None loads them as they are.
 
     Raises:
         ConfigError: A value is of the wrong kind, or both a device and a map of devices are given.
@@ -225,6 +226,12 @@ class Loading:
     )
     trust_remote_code: bool = declared(
         False, arguments.flag, bool, "Run the code a checkpoint carries."
+    )
+    quantize: Literal["4bit", "8bit"] | None = declared(
+        None,
+        lambda value, _: arguments.quantize(value),
+        Literal["4bit", "8bit"],
+        "Load all weights but the edited maps in so many bits, by bitsandbytes.",
     )
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ CHAT_REQUESTS = 40
 """Bundled chat requests asked, the same ones in every demo: `ultraedit bench` asks all of them."""
 
 
-@with_options(without=("trust_remote_code",), loading=Loading(dtype="fastest"))
+@with_options(without=("trust_remote_code", "quantize"), loading=Loading(dtype="fastest"))
 def demo(  # noqa: PLR0913 - each option is a parameter
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Save the edited model here.")

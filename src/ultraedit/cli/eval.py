@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.schema import Result
 
 
-@with_options(scoring=Scoring(), loading=Loading())
+@with_options(without=("quantize",), scoring=Scoring(), loading=Loading())
 def eval_(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     data: Annotated[

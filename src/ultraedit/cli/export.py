@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ultraedit.export.lora import AdapterReport, Rank
 
 
-@with_options(without=("dtype",), loading=Loading())
+@with_options(without=("dtype", "quantize"), loading=Loading())
 def export(  # noqa: PLR0913 - each option is a parameter
     edited: Annotated[
         Path,

@@ -242,6 +242,16 @@ def require_positive(name: str, **values: float) -> None:
             raise ConfigError(f"{key} of {name} is {value}; it must be above 0.")
 
 
+def require_undivided(method: str, weights: Sequence[EditedWeight]) -> None:
+    """Raise ConfigError for a method that cannot write the joint map of a layer's experts."""
+    experts = next((w.name for w in weights if w.experts), None)
+    if experts is not None:
+        raise ConfigError(
+            f"{method} does not edit experts, and '{experts}' holds a layer's: name plain linear maps with "
+            "modules=[...] (a shared expert, or a dense layer), or take a preset in closed form or finetune."
+        )
+
+
 class PlainEngine(Engine):
     """An engine that measures nothing before the first turn."""
 

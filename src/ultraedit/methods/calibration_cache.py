@@ -26,6 +26,7 @@ from ultraedit.io.digest import bit_sums
 from ultraedit.methods.base import Calibration
 from ultraedit.methods.own_answers import answer_tensors, answers_from_tensors
 from ultraedit.model.devices import held_parameters, offloaded
+from ultraedit.model.quantised import scales
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
@@ -70,6 +71,8 @@ def digest(
             tensor = offloaded(model, name)
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
         found.update(bit_sums(tensor))
+        for scale in scales(tensor):
+            found.update(bit_sums(scale))
     return found.hexdigest()
 
 

@@ -32,6 +32,7 @@ from ultraedit.methods.base import (
     State,
     TurnResult,
     require_positive,
+    require_undivided,
     shifts_or_nothing,
 )
 from ultraedit.methods.scores import measure
@@ -95,6 +96,7 @@ class LocatedEngine(Engine):
             raise ConfigError(
                 f"{method.name} edits down maps below the last block, and these modules are not: name others."
             )
+        require_undivided(method.name, live.weights)
         self._top_block = top
         self._above = live.runner.above(top)
         # the pieces that prompts are put behind: of the bundled text always, so that a workspace opens with the same

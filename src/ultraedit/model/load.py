@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -33,6 +33,7 @@ from ultraedit.model.checkpoint import (
     unreadable_quantised,
 )
 from ultraedit.model.dtype import fastest_dtype, slow_here
+from ultraedit.model.quantised import LOGS, is_quantised, keep_gradients, quantisation
 from ultraedit.quiet import no_logs, no_progress_bars
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -42,6 +43,7 @@ LOGGERS = (
     "transformers.distributed",
     "huggingface_hub",
     "accelerate.big_modeling",
+    *LOGS,
 )
 """Who logs a table of missing and unexpected tensors, how layers would be split, each try to reach the hub, and what is
 offloaded: what matters of it is read and told here."""
@@ -64,11 +66,14 @@ def load(
     device: str = "cpu",
     device_map: DeviceMap = None,
     trust_remote_code: bool = False,
+    quantize: str | None = None,
+    keep: Sequence[str] = (),
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model ready for editing (eval mode, frozen).
 
     dtype: "auto" (the checkpoint's), "float32", "bfloat16", "float16" or "fastest" (measured on this machine).
     device_map: how accelerate spreads it over devices and offloads it; None puts it on `device` whole.
+    quantize: "4bit" or "8bit", for all weights but those of the maps that `keep` chooses; None loads them as they are.
     Raises ModelError, in one sentence, if it is not there, is not a causal model, or does not fit.
     """
     if dtype not in ("auto", "fastest", *DTYPES):
@@ -83,15 +88,21 @@ def load(
     config = read_config(str(name), source, trust_remote_code)
     refuse_other_kinds(str(name), config)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if quantize is not None:
+        options["quantization_config"] = quantisation(
+            str(name), config, quantize, keep, wanted, trust_remote_code
+        )
+    # what is quantised goes where it will lie as it is read, and cannot be moved
+    quantised = quantize is not None or is_quantised(config)
     part = "tokenizer"
-    spread: dict[str, Any] = {}
+    spread: dict[str, Any] = {"device_map": {"": where}} if quantised else {}
     cleared: Any = None
     if device_map is not None:  # written to only where a checkpoint's own files cannot be read from
         spread = {"device_map": device_map, "offload_folder": mkdtemp(prefix="ultraedit-offload-")}
         cleared = weakref.finalize(config, rmtree, spread["offload_folder"], ignore_errors=True)
     try:
         with no_progress_bars(), no_logs(*LOGGERS):
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
             part = "weights"
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source,
@@ -127,8 +138,9 @@ def load(
         weakref.finalize(model, rmtree, spread["offload_folder"], ignore_errors=True)
     refuse_incomplete(str(name), model, report)
     refuse_foreign_tokenizer(str(name), model, tokenizer)
-    if where is not None:
+    if where is not None and not quantised:
         model.to(where)  # type: ignore[arg-type]
+    keep_gradients(model)
     if dtype == "auto":
         _warn_if_slow(str(name), model, main)
     model.eval().requires_grad_(False)

@@ -27,20 +27,16 @@ from ultraedit.model.overlay import Version, reading
 _given: ContextVar[Mapping[EditedWeight, Tensor]] = ContextVar("_given", default={})  # noqa: B039 - never written into
 """The shifts that `shifted` blocks show."""
 
-CHUNK_ROWS = 128
-"""Rows written at a time: their fp32 scratch stays in the processor's caches, and a copy is 8 MB at Mistral's width."""
-
 
 class EditedWeight:
-    """One projection's weight.  `shift` has the parameter's own layout and is fp32."""
+    """One projection's weight.  `original` and `shift` have its own layout of rows and columns; `shift` is fp32."""
 
     def __init__(self, projection: Projection, module: nn.Module) -> None:
         """Raises ModelError where the module's weight cannot be edited."""
         self.projection = projection
         self.map: EditableMap = take_map(projection.name, module)
-        parameter = self.parameter
-        self.original = parameter.detach().clone()
-        self._shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
+        self.original = self.matrix.clone()
+        self._shift = torch.zeros_like(self.matrix, dtype=torch.float32)
         self._previewed: Update | None = None
         """What the live weight holds beside the shift; None where it holds nothing, or it is not known."""
 
@@ -55,6 +51,16 @@ class EditedWeight:
     @property
     def parameter(self) -> nn.Parameter:
         return self.map.parameter
+
+    @property
+    def matrix(self) -> Float[Tensor, "r c"]:
+        """`parameter` as rows and columns; shares its memory."""
+        return self.map.matrix
+
+    @property
+    def experts(self) -> int | None:
+        """How many matrices, side by side, the weight is made of; None for one that is not divided."""
+        return self.map.experts
 
     @property
     def shift(self) -> Float[Tensor, "r c"]:
@@ -75,7 +81,7 @@ class EditedWeight:
         """
         parameter = self.parameter
         again = "make a new Editor of the model as it is now."
-        if parameter.shape != self.original.shape:
+        if self.matrix.shape != self.original.shape:
             raise ModelError(
                 f"'{self.name}' was replaced by a weight of another shape after the Editor took the model; {again}"
             )
@@ -93,8 +99,8 @@ class EditedWeight:
     @torch.no_grad()
     def require_own(self) -> None:
         """Raise ModelError where the live weight is not the one that was written last: somebody else changed it."""
-        live = self.map.live.data
-        if not all(live[rows].equal(self._live(rows)) for rows in _chunks(live.shape[0])):
+        live = self.map.live_matrix
+        if not all(live[rows].equal(self._live(rows)) for rows in self._chunks()):
             raise ModelError(
                 f"'{self.name}' was changed by something else after the Editor took the model, and an edit would undo "
                 "that; make a new Editor of the model as it is now."
@@ -106,7 +112,7 @@ class EditedWeight:
         if rounded:
             self.write()  # the shift is exactly what earlier turns left behind in the live weight
         self._previewed = None
-        for rows in _chunks(self._shift.shape[0]):
+        for rows in self._chunks():
             delta = self.map.rows_of(update, rows)
             if rounded:
                 self.map.add(rows, delta)
@@ -124,7 +130,7 @@ class EditedWeight:
         if rounded:
             if self._previewed is not update:
                 self.preview(update, rounded=True)
-            shift = exact(self.map.live.data) - exact(self.original)
+            shift = exact(self.map.live_matrix) - exact(self.original)
             moved = float(torch.linalg.vector_norm(shift.to(self._shift) - self._shift))
             self.set_shift(
                 shift
@@ -132,7 +138,7 @@ class EditedWeight:
             return moved
         squares = 0.0
         shift = torch.empty_like(self._shift)
-        for rows in _chunks(shift.shape[0]):
+        for rows in self._chunks():
             delta = self.map.rows_of(update, rows)
             squares += float(delta.square().sum())
             torch.add(self._shift[rows], delta, out=shift[rows])
@@ -144,7 +150,7 @@ class EditedWeight:
 
     @torch.no_grad()
     def set_shift(self, shift: Float[Tensor, "r c"]) -> None:
-        """Take another shift of the parameter's layout, and write the live weight.
+        """Take another shift of the weight's layout, and write the live weight.
 
         The tensor is kept and not copied: no shift is written into once it is set, so snapshots can share it.
         """
@@ -155,16 +161,20 @@ class EditedWeight:
     def write(self) -> None:
         """Make the live weight what the shift says."""
         self._previewed = None
-        for rows in _chunks(self._shift.shape[0]):
+        for rows in self._chunks():
             self.map.write(rows, self.original[rows], self._shift[rows])
 
     @torch.no_grad()
     def at(self, shift: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
         """What the live weight would be with another shift, as a tensor of its own."""
         made = torch.empty_like(self.original)
-        for rows in _chunks(shift.shape[0]):
+        for rows in self._chunks():
             add_rounded(self.original[rows], shift[rows], out=made[rows])
         return made
+
+    def _chunks(self) -> list[slice]:
+        each = self.map.chunk_rows
+        return [slice(low, low + each) for low in range(0, self.original.shape[0], each)]
 
     def _live(self, rows: slice) -> Float[Tensor, "r c"]:
         """Some rows of what the live weight has to be."""
@@ -178,10 +188,6 @@ class EditedWeight:
     def shift_ratio(self) -> float:
         """||shift|| / ||original||, Frobenius."""
         return float(torch.linalg.vector_norm(self.shift)) / self.norm
-
-
-def _chunks(rows: int) -> list[slice]:
-    return [slice(low, low + CHUNK_ROWS) for low in range(0, rows, CHUNK_ROWS)]
 
 
 def edited_weights(

@@ -52,7 +52,7 @@ def create_workspace(
         ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
     """
     settings = check_settings(settings)
-    settings.method()  # a bad setting is told before minutes of loading
+    method = settings.method()  # a bad setting is told before minutes of loading
     keep = WorkspaceSettings() if keep is None else keep
     if not isinstance(keep, WorkspaceSettings):
         raise ConfigError(
@@ -62,14 +62,15 @@ def create_workspace(
     folder = arguments.place(folder, "the workspace's folder")
     require_new_folder(folder)  # before minutes of loading
     model = arguments.model_name(model)
-    base_model, tokenizer = arguments.pair(loaded) or load(model, **asdict(loading))
+    chosen = arguments.names(settings.modules or method.modules)
+    base_model, tokenizer = arguments.pair(loaded) or load(model, **asdict(loading), keep=chosen)
     editor = Editor(base_model, tokenizer, settings, base=str(model))
 
     def configure(calibration: FileRow) -> WorkspaceConfig:
         return WorkspaceConfig(
             created=now(),
             package_version=__version__,
-            base=_base_info(editor, str(model), folder),
+            base=_base_info(editor, str(model), folder, loading.quantize),
             form=editor.form,
             method=settings_of(editor.method),
             modules=tuple(
@@ -97,7 +98,7 @@ def create_workspace(
     return opened
 
 
-def _base_info(editor: Editor, name: str, folder: Path) -> BaseInfo:
+def _base_info(editor: Editor, name: str, folder: Path, quantize: str | None) -> BaseInfo:
     source = Path(resolve(name))
     files = {}
     relative = False
@@ -115,4 +116,5 @@ def _base_info(editor: Editor, name: str, folder: Path) -> BaseInfo:
         architecture=type(editor.model).__name__,
         edited_sha256=tensors.originals_digest(editor.weights),
         files=files,
+        quantize=quantize,  # type: ignore[arg-type]
     )

@@ -56,7 +56,7 @@ def originals_digest(weights: Sequence[EditedWeight]) -> str:
 
 def live_digest(weights: Sequence[EditedWeight]) -> str:
     """The same of the weights as they are now: equal to `originals_digest` when nothing is edited."""
-    return digest_all({w.name: w.parameter.data for w in weights})
+    return digest_all({w.name: w.matrix for w in weights})
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ultraedit.editing.arguments import check_records, one_record
 from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.routing import RoutingReading
 from ultraedit.editing.snapshot import Snapshot
 from ultraedit.errors import UltraEditError, WorkspaceError
 from ultraedit.methods.base import TurnResult
@@ -42,6 +43,8 @@ class KeptTurn(WrittenTurn):
     """The turn the workspace went back to, where the policy is rollback and the reading red."""
     chat: ChatReading | None = None
     """What it left of the model's own answers; None where the edits are not in chat form."""
+    routing: RoutingReading | None = None
+    """Tokens that go to other experts now; None where there are no experts above the first edit."""
 
     @property
     def in_force(self) -> bool:
@@ -188,6 +191,8 @@ class Workspace:
             device=self._device,
             device_map=self._device_map,
             trust_remote_code=self._trust_remote_code,
+            quantize=config.base.quantize,
+            keep=[m.name for m in config.modules],
         )
         path = folder / CALIBRATION_FILE
         if not path.is_file() or file_row(path) != config.calibration:
@@ -358,7 +363,7 @@ class Workspace:
         try:
             written = self.write(records, with_rephrases)
             health = monitor.read(written.receipts, number, self.history, parent)
-            chat = monitor.chat()
+            chat, routing = monitor.chat(), monitor.routing()
             new = self.describe(
                 number, parent, records, written, with_rephrases, source=source, health=health
             )
@@ -383,7 +388,7 @@ class Workspace:
         del before
         give_back_freed()  # health readings and snapshots too, not the turn's own scratch alone
         receipts = tuple(replace(r, turn=number) for r in written.receipts)
-        self.last_turn = KeptTurn(receipts, written.result, health, back, chat)
+        self.last_turn = KeptTurn(receipts, written.result, health, back, chat, routing)
         return self.last_turn
 
     def watch(self) -> Monitor:
