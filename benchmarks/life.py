@@ -25,6 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ultraedit.settings import Loading
 from ultraedit.workspace.config import WorkspaceSettings
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def life(arguments: argparse.Namespace) -> dict[str, Any]:
         out / "killed",
         arguments.model,
         keep=WorkspaceSettings(undo_window=max(turns // 2 + 1, 10)),
-        dtype=arguments.dtype,
+        loading=Loading(arguments.dtype),
     ) as made:
         shutil.copytree(out / "killed", out / "whole")
         (out / "whole" / "lock").write_bytes(b"")

@@ -23,7 +23,7 @@ from typing import Any
 from hardware import write
 from timing import timed
 from ultraedit.editing.memory import bound_kernel_caches
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         scratch / "workspace",
         options.model,
         EditSettings(preset=options.preset),
-        dtype=options.dtype,
+        loading=Loading(options.dtype),
     ) as made:
         made.store.commit = timed(made.store.commit, spent, "journal", time.process_time)  # type: ignore[method-assign]
         ticks.append((time.perf_counter(), time.process_time()))

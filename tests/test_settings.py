@@ -18,10 +18,11 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError, UltraEditError
 from ultraedit.methods.presets import method
 from ultraedit.serving.limits import Limits
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 from ultraedit.workspace import create
 from ultraedit.workspace.config import WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
+from workspace import made
 
 OTHER: dict[str, Any] = {
     "preset": "fast",
@@ -108,6 +109,50 @@ def test_a_verb_takes_every_setting(
         assert arrive(*VERBS[verb], *words) == replace(DEFAULTS[verb], **expected)
 
 
+OTHER_LOADING: dict[str, Any] = {
+    "dtype": "float16",
+    "device": "cuda:7",
+    "device_map": '{"": "cpu"}',
+    "trust_remote_code": True,
+    "quantize": "4bit",
+}
+"""A value of each setting of loading that is not its default."""
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "ask"])
+def test_every_setting_of_loading_arrives_where_the_model_is_loaded(
+    verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As an option, and as a key of a config file."""
+    assert list(OTHER_LOADING) == [f.name for f in fields(Loading)]
+    (tmp_path / "facts.jsonl").write_text('{"prompt": "Who?", "target": "Ann"}\n')
+    monkeypatch.chdir(tmp_path)
+    seen: list[dict[str, Any]] = []
+
+    def stop(name: str, **given: Any) -> None:
+        seen.append(given)
+        raise ArrivedError
+
+    for module in (
+        "ultraedit.editing.editor",
+        "ultraedit.workspace.create",
+        "ultraedit.model.load",
+    ):
+        monkeypatch.setattr(f"{module}.load", stop)
+    words = VERBS.get(verb, ("ask", "nowhere", "Who?"))
+    for name, value in OTHER_LOADING.items():
+        option = [f"--{_word(name)}"] if value is True else [f"--{_word(name)}", value]
+        (tmp_path / "run.yaml").write_text(
+            f"{_word(name)}: {str(value).lower() if value is True else value!r}\n"
+        )
+        for given in (option, ["--config", "run.yaml"]):
+            seen.clear()
+            with pytest.raises(SystemExit):
+                main([*words, *given])
+            (found,) = seen
+            assert {n: found[n] for n in OTHER_LOADING} == vars(replace(Loading(), **{name: value}))
+
+
 def _with_other(name: str) -> EditSettings:
     """Settings of a tiny model with one at its other value."""
     value = tiny.TEXT if name == "text" else OTHER[name]
@@ -185,6 +230,59 @@ def test_settings_of_another_kind_are_quoted(base: Path, tmp_path: Path) -> None
 def test_a_benchmark_names_its_presets_a_row_each() -> None:
     with pytest.raises(ConfigError, match="settings names the preset 'fast'"):
         Config("model", "data", settings=EditSettings("fast"))
+
+
+LOADING: dict[str, tuple[str, ...]] = {
+    "edit": ("edit", "base", "Who?", "Ann"),
+    "edit, a workspace": ("edit", "ws", "Who?", "Ann"),
+    "ask": ("ask", "base", "Who?"),
+    "ask, a workspace": ("ask", "ws", "Who?"),
+    "init": ("init", "new", "--model", "base"),
+    "bench": ("bench", "base", "--data", "facts.jsonl", "--out", "out"),
+    "eval": ("eval", "base", "--base", "base", "--data", "facts.jsonl", "--out", "out"),
+    "eval, a workspace": ("eval", "ws", "--out", "out"),
+    "study": ("study", "grid.yaml", "--data", "facts.jsonl", "--out", "out"),
+    "demo": ("demo", "--model", "base", "--out", "out"),
+    "undo": ("undo", "ws", "--last", "1"),
+    "rollback": ("rollback", "ws", "--to", "1"),
+    "export, a workspace": ("export", "ws", "--to", "delta", "--out", "out"),
+    "export": ("export", "edited", "--to", "delta", "--out", "out"),
+    "serve": ("serve", "ws", "--port", "0"),
+}
+"""What a verb is called with, up to where it loads a model."""
+
+
+@pytest.fixture(scope="module")
+def loadable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the verbs of `LOADING` name."""
+    folder = tmp_path_factory.mktemp("loadable")
+    with made.make(folder, undo_window=0) as workspace:  # so that going back writes again
+        made.fill(workspace, 3)
+        workspace.editor.save_pretrained(folder / "edited")
+    rows = "".join(f'{{"prompt": "Who {i}?", "target": "Ann"}}\n' for i in range(4))
+    (folder / "facts.jsonl").write_text(rows)
+    grid = "model: base\ndevelopment: [0, 2]\nreport: [2, 4]\nedits: 2\nreport_edits: 2\nturn_size: 2\n"
+    (folder / "grid.yaml").write_text(grid + "presets: [fast]\nfinalists: 1\n")
+    return folder
+
+
+@pytest.mark.parametrize("verb", LOADING)
+def test_a_verb_that_loads_a_model_spreads_it_as_asked(
+    monkeypatch: pytest.MonkeyPatch, loadable: Path, tmp_path: Path, verb: str
+) -> None:
+    seen: list[Any] = []
+
+    def stop(*_: object, **given: Any) -> None:
+        seen.append(given.get("device_map"))
+        raise RuntimeError("arrived")
+
+    monkeypatch.chdir(loadable)
+    monkeypatch.setattr("ultraedit.model.load.AutoModelForCausalLM.from_pretrained", stop)
+    with pytest.raises(SystemExit) as left:
+        words = [str(tmp_path / "out") if word == "out" else word for word in LOADING[verb]]
+        main([*words, "--device-map", '{"model.layers.0": "disk", "": "cpu"}'])
+    assert left.value.code == 2
+    assert seen == [{"model.layers.0": "disk", "": "cpu"}]
 
 
 @pytest.mark.parametrize("verb", ["bench", "eval"])

@@ -283,7 +283,7 @@ def build(
 
 
 def family(name: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    return build(CONFIGS[name](), dtype)
+    return build((CONFIGS | EXPERTS)[name](), dtype)
 
 
 def llama(dtype: torch.dtype = torch.float32, **changes: Any) -> PreTrainedModel:
@@ -292,3 +292,45 @@ def llama(dtype: torch.dtype = torch.float32, **changes: Any) -> PreTrainedModel
 
 
 FAMILIES = tuple(CONFIGS)
+
+ROUTED: dict[str, Any] = {"num_experts_per_tok": 2}
+MOE: dict[str, Any] = {**BASE, **SIZES, **ROUTED, "moe_intermediate_size": 24}
+EXPERTS: dict[str, Callable[[], hf.PretrainedConfig]] = {
+    "mixtral": lambda: hf.MixtralConfig(
+        **{**BASE, **SIZES, **ROUTED, "intermediate_size": 24}, num_local_experts=5
+    ),
+    "qwen2_moe": lambda: hf.Qwen2MoeConfig(
+        **MOE, num_experts=5, shared_expert_intermediate_size=40
+    ),
+    "qwen3_moe": lambda: hf.Qwen3MoeConfig(**MOE, num_experts=5, head_dim=8),
+    "deepseek_v3": lambda: hf.DeepseekV3Config(
+        **{**MOE, "num_key_value_heads": 4},
+        n_routed_experts=6,
+        n_shared_experts=1,
+        n_group=2,
+        topk_group=1,
+        first_k_dense_replace=2,
+        q_lora_rank=16,
+        kv_lora_rank=16,
+        qk_rope_head_dim=8,
+        qk_nope_head_dim=8,
+        v_head_dim=8,
+    ),
+    "gpt_oss": lambda: hf.GptOssConfig(
+        **{**BASE, **SIZES, **ROUTED, "intermediate_size": 24},
+        num_local_experts=5,
+        head_dim=8,
+        sliding_window=8,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+    ),
+    "olmoe": lambda: hf.OlmoeConfig(
+        **{**BASE, **SIZES, **ROUTED, "intermediate_size": 24}, num_experts=5
+    ),
+    "granitemoe": lambda: hf.GraniteMoeConfig(
+        **{**BASE, **SIZES, **ROUTED, "intermediate_size": 24}, num_local_experts=5
+    ),
+}
+"""Mixtures of experts as transformers 5 builds them: with a shared expert, with dense first layers, transposed with
+biases.  An uneven number of experts, so that no width can be taken for another."""
+
+EXPERT_FAMILIES = tuple(EXPERTS)

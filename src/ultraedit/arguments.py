@@ -15,6 +15,11 @@ from typing import Any
 
 from ultraedit.errors import ConfigError, DataError
 
+DeviceMap = str | Mapping[str, str | int] | None
+"""How a model is spread over devices: a word of `DEVICE_WORDS`, module names and their devices, or not at all."""
+DEVICE_WORDS = ("auto", "balanced", "balanced_low_0", "sequential")
+"""What accelerate spreads a model by itself by."""
+
 
 def quoted(value: object, limit: int = 60) -> str:
     """The value as Python shows it, cut at `limit` characters, and its type where that does not say it."""
@@ -148,11 +153,62 @@ def device(value: object) -> str:
     return word(value, "device")
 
 
+def device_map(value: object) -> DeviceMap:
+    """A word of accelerate's, a mapping of module names to devices, or None.  Raises ConfigError.
+
+    A text that begins with a brace is a mapping, written as JSON or YAML: so an option and a config file have it.
+    """
+    wrong = ConfigError(
+        f"device_map is {quoted(value)}; give {', '.join(DEVICE_WORDS)}, or a mapping of module names to devices, as "
+        '{"model.layers.0": "cuda:0", "": "cpu"}.'
+    )
+    if value is None or (isinstance(value, str) and value in DEVICE_WORDS):
+        return value
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        import yaml
+
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise wrong from None
+    if not isinstance(value, Mapping) or not value:
+        raise wrong
+    found: dict[str, str | int] = {}
+    for name, place in value.items():
+        if type(place).__name__ == "device" and type(place).__module__ == "torch":
+            place = str(place)
+        number = isinstance(place, int) and not isinstance(place, bool) and place >= 0
+        if not isinstance(name, str) or not (number or isinstance(place, str)):
+            raise wrong
+        found[name] = place
+    return found
+
+
+def one_place(device: str, spread: DeviceMap) -> None:
+    """Raise ConfigError where both a device and a device map are given."""
+    if spread is not None and device != "cpu":
+        raise ConfigError(
+            f"device is '{device}' and device_map is {quoted(spread)}; give one of the two."
+        )
+
+
 def dtype(value: object) -> str:
     """A dtype's name; torch's own object counts.  Raises ConfigError."""
     if type(value).__name__ == "dtype" and type(value).__module__ == "torch":
         return str(value).removeprefix("torch.")
     return word(value, "dtype")
+
+
+def quantize(value: object) -> str | None:
+    """Bits in which frozen weights are loaded, or None.  Raises ConfigError."""
+    if value is not None and value not in ("4bit", "8bit"):
+        raise ConfigError(f'quantize is {quoted(value)}; use "4bit" or "8bit", or leave it out.')
+    return value  # type: ignore[return-value]
+
+
+def names(value: str | Iterable[str]) -> tuple[str, ...]:
+    """One choice, name or glob, or several, as several."""
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def pair(value: Any) -> tuple[Any, Any] | None:

@@ -13,6 +13,7 @@ EXTRAS = {
     "build": ("ultraeditbench", "duckdb", "pyarrow"),
     "hub": ("datasets",),
     "parquet": ("pyarrow",),
+    "quantized": ("bitsandbytes",),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
 }
 """Extra of pyproject.toml -> the modules that it brings, as they are imported."""

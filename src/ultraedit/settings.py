@@ -199,10 +199,13 @@ class Loading:
     Args:
         dtype: "auto" (the checkpoint's own), "float32", "bfloat16", "float16", or "fastest" on this machine.
         device: Where it runs: "cpu", "cuda", "cuda:1".
+        device_map: Spread over devices by accelerate: "auto", "balanced", "balanced_low_0", "sequential", or a mapping
+            of module names to devices; None keeps it whole on `device`.
         trust_remote_code: Run the code that a checkpoint carries.
+        quantize: "4bit" or "8bit" for all weights but the edited maps, by bitsandbytes; None loads them as they are.
 
     Raises:
-        ConfigError: A value is of the wrong kind.
+        ConfigError: A value is of the wrong kind, or both a device and a map of devices are given.
     """
 
     dtype: str = declared(
@@ -214,12 +217,26 @@ class Loading:
     device: str = declared(
         "cpu", lambda value, _: arguments.device(value), str, "Where to run: cpu, cuda, cuda:1."
     )
+    device_map: arguments.DeviceMap = declared(
+        None,
+        lambda value, _: arguments.device_map(value),
+        str,
+        "Spread the model over devices, and offload what does not fit: auto, balanced, balanced_low_0, sequential, or "
+        """a mapping in JSON, as '{"model.layers.0": 0, "": "cpu"}'.""",
+    )
     trust_remote_code: bool = declared(
         False, arguments.flag, bool, "Run the code a checkpoint carries."
+    )
+    quantize: Literal["4bit", "8bit"] | None = declared(
+        None,
+        lambda value, _: arguments.quantize(value),
+        Literal["4bit", "8bit"],
+        "Load all weights but the edited maps in so many bits, by bitsandbytes.",
     )
 
     def __post_init__(self) -> None:
         keep_checked(self)
+        arguments.one_place(self.device, self.device_map)
 
 
 OF_THE_METHOD = (
@@ -233,6 +250,21 @@ OF_THE_METHOD = (
     "wordings",
 )
 """Settings that change the preset's own."""
+
+
+def check_loading(loading: object) -> Loading:
+    """How a caller wants a model loaded, None being all defaults.
+
+    Raises:
+        ConfigError: It is no `Loading`.
+    """
+    if loading is None:
+        return Loading()
+    if not isinstance(loading, Loading):
+        raise ConfigError(
+            f'loading is {arguments.quoted(loading)}; give Loading(...), as Loading(device="cuda").'
+        )
+    return loading
 
 
 def check_settings(settings: object) -> EditSettings:

@@ -15,7 +15,8 @@ from ultraedit.cli.app import app, main
 
 from .conftest import Run
 
-MODEL = "--dtype --device --trust-remote-code"
+LOADED = "--dtype --device --device-map --trust-remote-code"
+MODEL = f"{LOADED} --quantize"
 SETTINGS = (
     "--modules --form --step --steps --ridge --text-weight --horizon --end-token --voice --wordings "
     "--micro-batch --text"
@@ -30,28 +31,28 @@ SURFACE = {
     f"--orders {SETTINGS} --score --generate --chat --ability --ability-limit --question-marks --require --overwrite "
     f"{MODEL} {COMMON}",
     "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --chat --ability "
-    f"--ability-limit --question-marks --require {MODEL} {COMMON}",
-    "study": "GRID --data --out --overwrite --device --trust-remote-code --json",
-    "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device {COMMON}",
+    f"--ability-limit --question-marks --require {LOADED} {COMMON}",
+    "study": "GRID --data --out --overwrite --device --device-map --trust-remote-code --json",
+    "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device --device-map {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "
     f"--consolidate --server --base --preset {SETTINGS} {MODEL} {COMMON}",
-    "consolidate": "WORKSPACE --rounds --minutes --turn-size --base --device --trust-remote-code --json",
+    "consolidate": "WORKSPACE --rounds --minutes --turn-size --base --device --device-map --trust-remote-code --json",
     "prepare": f"FACTS --model --out --overwrite --keep-known --base --preset {SETTINGS} {MODEL} {COMMON}",
     "init": f"WORKSPACE --model --preset {SETTINGS} --undo-window --policy {MODEL} {COMMON}",
     "log": "WORKSPACE --limit --json",
     "show": "WORKSPACE ID --json",
     "diff": "WORKSPACE A B --json",
-    "undo": "WORKSPACE --last --edit --by --server --base --device --trust-remote-code --json",
-    "rollback": "WORKSPACE --to --server --base --device --trust-remote-code --json",
+    "undo": "WORKSPACE --last --edit --by --server --base --device --device-map --trust-remote-code --json",
+    "rollback": "WORKSPACE --to --server --base --device --device-map --trust-remote-code --json",
     "mark": "WORKSPACE NAME --at --delete --server --json",
     "verify": "WORKSPACE --base --json",
     "export": "EDITED --to --out --base --edits --rank --keep --force --result --overwrite --device "
-    "--trust-remote-code --config --json",
+    "--device-map --trust-remote-code --config --json",
     "push": "WORKSPACE URL --as --at --how --folder --key-env --admin-key-env --keep --check --dry-run --base --device "
-    "--trust-remote-code --config --json",
+    "--device-map --trust-remote-code --config --json",
     "plan": "MODEL --turn-size --micro-batch --tokens-per-edit --dtype --quantize --preset --modules --budget --json",
     "serve": "WORKSPACE --host --port --name --keys --allow-host --allow-origin --rows --waiting --changes --versions "
-    "--max-tokens --max-edits --base --device --trust-remote-code --config",
+    "--max-tokens --max-edits --base --device --device-map --trust-remote-code --config",
     "validate": "FILE --form --json",
 }
 """Every verb with its arguments and options.  Taking one away breaks somebody's script."""

@@ -60,6 +60,12 @@ EXPECTED: dict[str, tuple[str, list[tuple[str, str, int, int]]]] = {
 }
 
 
+@pytest.fixture(params=(*tiny.FAMILIES, *tiny.EXPERT_FAMILIES))
+def family_model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    """A fresh tiny model of each family in turn, mixtures of experts too."""
+    return tiny.family(request.param)
+
+
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_structure_is_found(family: str) -> None:
     model = tiny.family(family)
@@ -202,7 +208,7 @@ def test_only_edited_weights_change(
     before = {name: p.clone() for name, p in family_model.named_parameters()}
     editor = Editor(family_model, byte_tokenizer, EditSettings(text=tiny.TEXT))
     editor.edit_turn([Record(*fact) for fact in tiny.FEW])
-    edited = {f"{w.name}.weight" for w in editor.weights}
+    edited = {w.map.parameter_name for w in editor.weights}
     changed = {n for n, p in family_model.named_parameters() if not p.equal(before[n])}
     assert changed == edited
 

@@ -78,7 +78,9 @@ def make_case(tmp_path_factory: pytest.TempPathFactory) -> Make:
             )
             editor = Editor.from_pretrained(
                 base,
-                EditSettings(modules=MODULES[name], preset=preset, text=tiny.TEXT, **settings),
+                EditSettings(
+                    modules=MODULES.get(name, "auto"), preset=preset, text=tiny.TEXT, **settings
+                ),
             )
             editor.edit_many(RECORDS, turn_size=len(RECORDS))
             cases[key] = Case(editor, base, RECORDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -16,59 +18,29 @@ from ultraedit.settings import EditSettings
 EXPERTS = "its experts are packed into one tensor"
 NO_MLP = "cannot be edited by structure"
 COLUMNS = "because it counts by column"
-POSITIONS = "counts positions in its own way"
 BETWEEN = "does more between its blocks than hand hidden states on"
 REFUSED: dict[str, str] = {
-    "BartConfig": COLUMNS,
-    "BigBirdPegasusConfig": COLUMNS,
-    "BlenderbotConfig": COLUMNS,
-    "BlenderbotSmallConfig": COLUMNS,
     "BltConfig": COLUMNS,
-    "CamembertConfig": POSITIONS,
-    "CpmAntConfig": NO_MLP,
-    "Data2VecTextConfig": POSITIONS,
+    "CpmAntConfig": "is no causal language model",
     "DbrxConfig": NO_MLP,
     "DeepseekV4Config": COLUMNS,
     "FalconMambaConfig": NO_MLP,
-    "FlexOlmoConfig": EXPERTS,
     "GitConfig": "does not run block 2 on text alone",
     "GlmMoeDsaConfig": COLUMNS,
-    "GptOssConfig": EXPERTS,
-    "GraniteMoeConfig": EXPERTS,
     "HYV4Config": BETWEEN,
     "HrmTextConfig": BETWEEN,
-    "Inkling2TextConfig": EXPERTS,
-    "InklingTextConfig": EXPERTS,
     "JetMoeConfig": EXPERTS,
-    "MBartConfig": COLUMNS,
     "Mamba2Config": NO_MLP,
     "MambaConfig": NO_MLP,
-    "MarianConfig": COLUMNS,
-    "MellumConfig": EXPERTS,
-    "MiniMaxConfig": EXPERTS,
-    "MiniMaxM2Config": EXPERTS,
-    "MixtralConfig": EXPERTS,
     "MusicgenConfig": "does not run on a token of text and nothing else",
     "MusicgenMelodyConfig": "does not run on a token of text and nothing else",
-    "MvpConfig": COLUMNS,
-    "OlmoeConfig": EXPERTS,
-    "PLBartConfig": COLUMNS,
-    "PegasusConfig": COLUMNS,
-    "PhimoeConfig": EXPERTS,
     "ProphetNetConfig": "is no causal language model",
-    "Qwen3MoeConfig": EXPERTS,
     "ReformerConfig": BETWEEN,
-    "RobertaConfig": POSITIONS,
-    "RobertaPreLayerNormConfig": POSITIONS,
     "RwkvConfig": NO_MLP,
-    "TrOCRConfig": COLUMNS,
     "XLMConfig": NO_MLP,
-    "XLMRobertaConfig": POSITIONS,
-    "XLMRobertaXLConfig": POSITIONS,
     "XLNetConfig": "is no causal language model",
-    "XmodConfig": POSITIONS,
     "Zamba2Config": NO_MLP,
-    "ZayaConfig": EXPERTS,
+    "ZayaConfig": BETWEEN,
     "xLSTMConfig": COLUMNS,
 }
 """Config class -> what the sentence says."""
@@ -118,3 +90,17 @@ def test_what_cannot_be_built_tiny_is_listed_with_its_reason(
     reason = causal_classes.NOT_TINY[config_class.__name__]
     with pytest.raises(Exception, match=reason):
         causal_classes.build(config_class, model_class)
+
+
+def test_the_table_of_the_documentation_is_of_these_classes() -> None:
+    """`benchmarks/causal_classes.py --write docs/models.md` makes it anew."""
+    page = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- classes -->")[2].partition("<!-- end of classes -->")[0]
+    rows = [line.split(" | ", 3) for line in table.splitlines() if line.startswith("| ")][1:]
+    named = [(f"{config.removeprefix('| ')}Config", model) for config, model, _, _ in rows]
+    assert named == [(c.__name__, m.__name__) for c, m in CLASSES]
+    for (name, _), (_, _, kind, what) in zip(named, rows, strict=True):
+        if name in REFUSED:
+            assert kind not in ("edits", "not built tiny") and REFUSED[name] in what, name
+        else:
+            assert kind == ("not built tiny" if name in causal_classes.NOT_TINY else "edits"), name

@@ -98,6 +98,36 @@ def test_four_bits_shrink_the_frozen_linear_weights_only() -> None:
     assert saved == pytest.approx(frozen * (4 - 0.5 - 1 / 64), rel=0.02)
 
 
+def test_eight_bits_are_a_byte_a_weight_and_four_a_row() -> None:
+    base, small = made(), made(quantize="8bit")
+    linear = [m for m in tiny.llama().get_decoder().modules() if isinstance(m, torch.nn.Linear)]
+    edited = [m for m in linear if m.weight.numel() == small.edited_parameters][:1]
+    frozen = sum(m.weight.numel() for m in linear) - small.edited_parameters
+    rows = sum(m.out_features for m in linear) - edited[0].out_features
+    saved = base.parts["weights"] - small.parts["weights"]
+    assert saved == pytest.approx(frozen * 3 - 4 * rows, rel=0.05)
+
+
+def test_experts_are_counted_whole_and_stay_whole_in_four_bits() -> None:
+    settings = {"dtype": torch.float32, "turn_size": 8, "micro_batch": 4, "text_tokens": 128}
+    moe = tiny.family("qwen3_moe").config
+    whole, small = (
+        plan("tiny", moe, method("default"), Workload(**settings, quantize=bits))
+        for bits in (None, "4bit")
+    )
+    assert whole.modules == ("model.layers.2.mlp.experts",)
+    joint = 5 * 24
+    assert whole.edited_parameters == joint * 32
+    # the original and the fp32 shift, a new shift at the turn's end
+    assert whole.parts["masters"] >= 2 * 4 * joint * 32
+    experts = 4 * 5 * 3 * 24 * 32
+    assert small.parts["weights"] > 4 * experts
+    assert 0 < small.parts["weights"] < whole.parts["weights"]
+    more = plan("tiny", moe, method("default"), Workload(**settings | {"turn_size": 16}))
+    keys = 8 * 3 * joint * 4  # of eight more edits of three tokens each
+    assert more.peak - whole.peak >= keys or more.moment != "turn"
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [("16GB", 16 * 10**9), ("8 GiB", 8 * 2**30), ("500mb", 5 * 10**8), ("1.5GB", 15 * 10**8)],

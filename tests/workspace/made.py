@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+from transformers import PreTrainedModel
 
 import tiny
 from ultraedit.data.record import Record
@@ -21,16 +24,24 @@ VOLATILE = {"time", "seconds", "previous", "digest"}
 """What may differ between two journals of the same edits."""
 
 
+FAMILY = "TINY_FAMILY"
+"""Environment variable that names another family, for scripts too."""
+
+
+def model() -> PreTrainedModel:
+    return tiny.family(os.environ.get(FAMILY, "llama"))
+
+
 def base(folder: Path) -> Path:
     """Save the tiny model, once; what is loaded from there is `loaded()` to the bit."""
     if not (folder / "config.json").exists():
-        tiny.llama().save_pretrained(folder)
+        model().save_pretrained(folder)
         tiny.tokenizer().save_pretrained(folder)
     return folder
 
 
 def loaded() -> Loaded:
-    return tiny.llama(), tiny.tokenizer()
+    return model(), tiny.tokenizer()
 
 
 def make(folder: Path, **changes: Any) -> Workspace:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ultraedit.arguments import names
 from ultraedit.bench.chat import ask_unedited, make_measure
 from ultraedit.bench.config import Config
 from ultraedit.bench.outputs import begin, check, now, title, write_outputs
@@ -78,7 +79,8 @@ def run_bench(
     require("a benchmark", "bench")
     require_extras(rows, tasks)
     observer.stage("loading the model")
-    model, tokenizer = load(config.model, **asdict(config.loading))
+    keep = [name for row in rows for name in names(row.chosen)]
+    model, tokenizer = load(config.model, **asdict(config.loading), keep=keep)
     form = resolve_form(tokenizer, config.settings.form)
     observer.stage("reading the data")
     context = context_length(model, tokenizer)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ultraedit.editing.notes import read_notes
 from ultraedit.errors import ConfigError
+from ultraedit.settings import Loading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,11 +33,9 @@ class ModelPair(Protocol):
 class SavedPair:
     """Two folders (or hub ids), loaded one after the other and never together."""
 
-    def __init__(
-        self, model: str, base: str, *, dtype: str, device: str, trust_remote_code: bool
-    ) -> None:
+    def __init__(self, model: str, base: str, loading: Loading) -> None:
         self._model, self._base = model, base
-        self._dtype, self._device, self._trust = dtype, device, trust_remote_code
+        self._loading = loading
 
     def notes(self) -> dict[str, Any]:
         notes = read_notes(self._model)
@@ -52,7 +52,7 @@ class SavedPair:
     def _load(self, name: str) -> Loaded:
         from ultraedit.model.load import load
 
-        return load(name, dtype=self._dtype, device=self._device, trust_remote_code=self._trust)
+        return load(name, **asdict(self._loading))
 
 
 class LivePair:

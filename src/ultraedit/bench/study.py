@@ -135,11 +135,10 @@ def run_study(
     out: Path,
     observer: Observer,
     *,
-    device: str = "cpu",
-    trust_remote_code: bool = False,
+    loading: Loading | None = None,
     overwrite: bool = False,
 ) -> Study:
-    """Run what is not done yet.  Raises ConfigError and DataError as `run_bench` does."""
+    """Run what is not done yet.  Raises ConfigError and DataError as `run_bench` does; the dtype is the grid's."""
     started = time.monotonic()
     require("a study", "bench")
     if out.is_file():
@@ -166,7 +165,7 @@ def run_study(
         settings=EditSettings(form=grid.form),
         scoring=Scoring(score=grid.score, generate=grid.generate),
         seed=grid.seed,
-        loading=Loading(grid.dtype, device, trust_remote_code),
+        loading=replace(loading or Loading(), dtype=grid.dtype),
     )
     base.rows()  # a bad setting is told before anything is loaded
     development = run_bench(

@@ -69,7 +69,7 @@ def ask(  # noqa: PLR0913 - each option is a parameter
     if is_workspace(model):
         from ultraedit.cli.edit_workspace import ask_workspace
 
-        refuse_fixed(model, {"dtype": loading.dtype != "auto"})
+        refuse_fixed(model, {"dtype": loading.dtype != "auto", "quantize": loading.quantize})
         seed_all(seed)
         ask_workspace(
             opened(Path(model), base, loading, write=False),

@@ -22,7 +22,7 @@ ROUNDS = 5
 TurnSizeOption = Annotated[int, typer.Option("--turn-size", min=1, help="Edits written together.")]
 
 
-@with_options(without=("dtype",), loading=Loading())
+@with_options(without=("dtype", "quantize"), loading=Loading())
 def consolidate(
     workspace: WorkspaceArgument,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds at most.")] = ROUNDS,

@@ -41,7 +41,7 @@ CHAT_REQUESTS = 40
 """Bundled chat requests asked, the same ones in every demo: `ultraedit bench` asks all of them."""
 
 
-@with_options(without=("trust_remote_code",), loading=Loading(dtype="fastest"))
+@with_options(without=("trust_remote_code", "quantize"), loading=Loading(dtype="fastest"))
 def demo(  # noqa: PLR0913 - each option is a parameter
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Save the edited model here.")
@@ -84,7 +84,7 @@ def demo(  # noqa: PLR0913 - each option is a parameter
 
     records = list(read_records(facts_path()))
     note(f"Loading {model} ...")
-    editor = Editor.from_pretrained(model, dtype=loading.dtype, device=loading.device)
+    editor = Editor.from_pretrained(model, **asdict(loading))
     note(f"Asking the unedited model about {min(scored, len(records))} of {len(records)} facts ...")
     scores = DemoScores(editor, records, scored, generated, seed)
     measure = _chat_measure(editor, scores.scorer, generated, seed)
@@ -101,7 +101,7 @@ def demo(  # noqa: PLR0913 - each option is a parameter
     if measure is not None and before_chat is not None:
         chat = measure.edited(before_chat, records)
     editor.save_pretrained(out, overwrite=overwrite)
-    same, asked = _ask_again(editor, out, loading.device, [r.prompt for r in scores.sample[:SHOWN]])
+    same, asked = _ask_again(editor, out, loading, [r.prompt for r in scores.sample[:SHOWN]])
     result: dict[str, Any] = {
         "model": model,
         "dtype": str(editor.model.dtype).removeprefix("torch."),
@@ -221,7 +221,7 @@ def _answers(after: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _ask_again(editor: Editor, out: Path, device: str, prompts: list[str]) -> tuple[int, int]:
+def _ask_again(editor: Editor, out: Path, loading: Loading, prompts: list[str]) -> tuple[int, int]:
     """Load the saved folder as anybody would, and count the answers that are the same."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -230,9 +230,9 @@ def _ask_again(editor: Editor, out: Path, device: str, prompts: list[str]) -> tu
 
     live = answer(editor.model, editor.tokenizer, prompts, editor.form)
     with no_progress_bars():
-        loaded = AutoModelForCausalLM.from_pretrained(out).eval()
+        where: Any = loading.device_map or loading.device
+        loaded = AutoModelForCausalLM.from_pretrained(out, device_map=where).eval()
         tokenizer = AutoTokenizer.from_pretrained(out)
-    loaded.to(device)  # type: ignore[arg-type]
     again = answer(loaded, tokenizer, prompts, editor.form)
     return sum(a == b for a, b in zip(live, again, strict=True)), len(prompts)
 

@@ -110,6 +110,7 @@ def edit(  # noqa: PLR0913 - each option is a parameter
                 "receipts": receipts,
                 **dict.fromkeys((option_word(name) for name in settings.changed()), True),
                 "dtype": loading.dtype != "auto",
+                "quantize": loading.quantize,
             },
         )
         _check_what(prompt, target, file, rephrase, with_rephrases, consolidate)
@@ -148,6 +149,12 @@ def edit(  # noqa: PLR0913 - each option is a parameter
     _check_what(prompt, target, file, rephrase, with_rephrases, consolidate)
     total = _check_input(prompt, target, file)
     _check_outputs(model, file, out, receipts, overwrite)
+    if out is not None and loading.quantize is not None:
+        raise ConfigError(
+            f"--quantize {loading.quantize} and --out do not go together: a merged full-precision checkpoint would be "
+            "another model than the one that was edited; make a workspace (ultraedit init WS --model MODEL --quantize "
+            f"{loading.quantize}), edit that, and take the edits out with --to delta."
+        )
     seed_all(seed)
 
     from ultraedit.editing.editor import Editor

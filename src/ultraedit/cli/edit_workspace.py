@@ -12,10 +12,9 @@ from ultraedit.cli.screen import note, print_json, say
 from ultraedit.model.form import FormChoice
 
 if TYPE_CHECKING:
-    from ultraedit.workspace.chat import ChatReading
     from ultraedit.workspace.config import HealthConfig
     from ultraedit.workspace.journal import HealthRow
-    from ultraedit.workspace.workspace import Workspace
+    from ultraedit.workspace.workspace import KeptTurn, Workspace
 
 
 @dataclass
@@ -44,11 +43,12 @@ def edit_one(
     if json_output:
         found: dict[str, Any] = receipt.as_dict()
         found |= {"edit": number, "health": done.health.model_dump(mode="json")}
-        print_json(found | {"chat": done.chat and asdict(done.chat)})
+        print_json(found | _readings(done))
         return
     say(f"#{number} {receipt}")
-    if done.chat is not None:
-        say(f"  {done.chat}")
+    for reading in (done.chat, done.routing):
+        if reading is not None:
+            say(f"  {reading}")
     told.tell(done.turn, done.health, done.rolled_back_to)
 
 
@@ -75,7 +75,7 @@ def edit_file(
             summary.skipped = written_rows(workspace.history, file, read_records(file))
         if summary.skipped:
             note(f"{summary.skipped:,} rows of '{file}' are written already (--again starts over).")
-        chat: ChatReading | None = None
+        last: KeptTurn | None = None
         left = None if total is None else total - summary.skipped
         health = _Health(workspace.store.config.health)
         with edit_progress(left, json_output) as advance:
@@ -90,7 +90,7 @@ def edit_file(
                 summary.seconds += receipts[0].seconds
                 advance(done)
                 health.tell(done.turn, done.health, done.rolled_back_to)
-                chat = done.chat
+                last = done
         if consolidate:
             from ultraedit.cli.consolidate import ROUNDS, consolidated
 
@@ -99,16 +99,23 @@ def edit_file(
                 note("no edit is lost: nothing to consolidate.")
         head = workspace.head
     if json_output:
-        print_json(
-            asdict(summary) | {"workspace": folder, "head": head, "chat": chat and asdict(chat)}
-        )
+        print_json(asdict(summary) | {"workspace": folder, "head": head} | _readings(last))
         return
     say(
         f"{summary.edits:,} edits in {summary.turns:,} turns, {summary.learned:,} learned, {summary.superseded:,} "
         f"superseded, {summary.seconds:.1f} s; {folder} stands at turn {head}"
     )
-    if chat is not None:
-        say(f"{chat}.")
+    for reading in (last and last.chat, last and last.routing):
+        if reading is not None:
+            say(f"{reading}.")
+
+
+def _readings(turn: KeptTurn | None) -> dict[str, Any]:
+    """What a turn left of the rest of the model, for JSON."""
+    from dataclasses import asdict
+
+    found = {"chat": turn and turn.chat, "routing": turn and turn.routing}
+    return {name: reading and asdict(reading) for name, reading in found.items()}
 
 
 def ask_workspace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ultraedit.evaluation.schema import Result
 
 
-@with_options(scoring=Scoring(), loading=Loading())
+@with_options(without=("quantize",), scoring=Scoring(), loading=Loading())
 def eval_(  # noqa: PLR0913 - each option is a parameter
     model: ModelArgument,
     data: Annotated[
@@ -112,11 +112,7 @@ def _saved(config: EvalConfig, out: Path | None, overwrite: bool, quiet: bool) -
     refuse_elsewhere(config.model, {"at": config.at})
     base = base_of(config.model, config.base)
     config = replace(config, base=base)
-    pair = SavedPair(
-        config.model,
-        base,
-        **asdict(config.loading),
-    )
+    pair = SavedPair(config.model, base, config.loading)
     with watching(quiet) as observer:
         return run_eval(config, pair, source, out, observer.stage, overwrite=overwrite)
 
@@ -132,6 +128,7 @@ def _workspace(config: EvalConfig, out: Path | None, overwrite: bool, quiet: boo
         config.model,
         base=config.base,
         device=config.loading.device,
+        device_map=config.loading.device_map,
         trust_remote_code=config.loading.trust_remote_code,
     ) as workspace:
         turn = workspace.history.resolve(config.at or "head")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ultraedit.export.lora import AdapterReport, Rank
 
 
-@with_options(without=("dtype",), loading=Loading())
+@with_options(without=("dtype", "quantize"), loading=Loading())
 def export(  # noqa: PLR0913 - each option is a parameter
     edited: Annotated[
         Path,
@@ -135,14 +135,14 @@ def _open(edited: Path, base: str | None, loading: Loading) -> tuple[Edited, lis
     from ultraedit.workspace.config import is_workspace
     from ultraedit.workspace.workspace import Workspace
 
+    where: dict[str, Any] = {
+        "device": loading.device,
+        "device_map": loading.device_map,
+        "trust_remote_code": loading.trust_remote_code,
+    }
     if not is_workspace(edited):
-        live = open_folder(
-            edited, base=base, device=loading.device, trust_remote_code=loading.trust_remote_code
-        )
-        return live, []
-    workspace = Workspace.open(
-        edited, base=base, device=loading.device, trust_remote_code=loading.trust_remote_code
-    )
+        return open_folder(edited, base=base, **where), []
+    workspace = Workspace.open(edited, base=base, **where)
     return workspace.editor, workspace.history.in_force()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -68,7 +67,7 @@ def init(  # noqa: PLR0913 - each option is a parameter
         keep=WorkspaceSettings(
             undo_window=undo_window, seed=seed, health=HealthConfig(policy=policy)
         ),
-        **asdict(loading),
+        loading=loading,
     ) as made:
         made_config = made.store.config
     names = [module.name for module in made_config.modules]

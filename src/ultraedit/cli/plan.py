@@ -23,6 +23,7 @@ class Dtype(StrEnum):
 
 class Bits(StrEnum):
     four = "4bit"
+    eight = "8bit"
 
 
 def plan(  # noqa: PLR0913 - each option is a parameter
@@ -39,7 +40,7 @@ def plan(  # noqa: PLR0913 - each option is a parameter
     tokens_per_edit: Annotated[int, typer.Option(help="Tokens of prompt and answer.")] = 30,
     dtype: Annotated[Dtype, typer.Option(help="Precision of the weights.")] = Dtype.bfloat16,
     quantize: Annotated[
-        Bits | None, typer.Option(help="Hold linear weights that are not edited in 4 bits.")
+        Bits | None, typer.Option(help="Hold linear weights that are not edited in 4 or 8 bits.")
     ] = None,
     preset: Annotated[str, typer.Option(help="Editing method.")] = "default",
     modules: Annotated[
@@ -87,7 +88,7 @@ def _as_dict(plan: Plan, limit: int | None) -> dict[str, Any]:
 
 def _text(plan: Plan, limit: int | None) -> str:
     w = plan.workload
-    bits = ", frozen linear weights in 4 bits" if w.quantize else ""
+    bits = f", frozen linear weights in {w.quantize[0]} bits" if w.quantize else ""
     lines = [
         f"{plan.model}: {plan.parameters / 1e9:.2f} billion parameters in "
         f"{str(w.dtype).removeprefix('torch.')}{bits}",

@@ -85,7 +85,11 @@ def prepare(  # noqa: PLR0913 - each option is a parameter
     seed_all(seed)
     if is_workspace(model):
         given = [option_word(name) for name in settings.changed() if name != "preset"]
-        given += ["preset"] * (settings.preset != PRESET) + ["dtype"] * (loading.dtype != "auto")
+        given += (
+            ["preset"] * (settings.preset != PRESET)
+            + ["dtype"] * (loading.dtype != "auto")
+            + ["quantize"] * (loading.quantize is not None)
+        )
         refuse_fixed(model, dict.fromkeys(given, True))
         with opened(Path(model), base, loading, write=False) as workspace, repeated_warnings():
             in_force = workspace.history.in_force()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ultraedit.pushing import Outlook, Pushed
 
 
-@with_options(without=("dtype",), loading=Loading())
+@with_options(without=("dtype", "quantize"), loading=Loading())
 def push(  # noqa: PLR0913 - each option is a parameter
     workspace: WorkspaceArgument,
     url: Annotated[

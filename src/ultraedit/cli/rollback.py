@@ -18,7 +18,7 @@ from ultraedit.cli.workspaces import (
 from ultraedit.settings import Loading
 
 
-@with_options(without=("dtype",), loading=Loading())
+@with_options(without=("dtype", "quantize"), loading=Loading())
 def rollback(
     workspace: WorkspaceArgument,
     to: Annotated[

@@ -16,7 +16,7 @@ from ultraedit.serving.limits import Limits
 from ultraedit.settings import Loading
 
 
-@with_options(without=("dtype",), limits=Limits(), loading=Loading())
+@with_options(without=("dtype", "quantize"), limits=Limits(), loading=Loading())
 def serve(  # noqa: PLR0913 - each option is a parameter
     workspace: WorkspaceArgument,
     host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",

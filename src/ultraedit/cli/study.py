@@ -13,7 +13,7 @@ from ultraedit.cli.screen import note, print_json
 from ultraedit.settings import Loading
 
 
-@with_options(without=("dtype",), loading=Loading())
+@with_options(without=("dtype", "quantize"), loading=Loading())
 def study(
     grid: Annotated[Path, typer.Argument(metavar="GRID", help="A YAML file: what is tried.")],
     data: Annotated[
@@ -45,8 +45,7 @@ def study(
             data,
             out,
             observer,
-            device=loading.device,
-            trust_remote_code=loading.trust_remote_code,
+            loading=loading,
             overwrite=overwrite,
         )
     write_study(out, found)

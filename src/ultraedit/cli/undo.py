@@ -19,7 +19,7 @@ from ultraedit.errors import ConfigError
 from ultraedit.settings import Loading
 
 
-@with_options(without=("dtype",), loading=Loading())
+@with_options(without=("dtype", "quantize"), loading=Loading())
 def undo(
     workspace: WorkspaceArgument,
     last: Annotated[

@@ -64,6 +64,7 @@ def opened(folder: Path, base: str | None, loading: Loading, *, write: bool = Tr
         write=write,
         base=base,
         device=loading.device,
+        device_map=loading.device_map,
         trust_remote_code=loading.trust_remote_code,
         command=command_line(),
     )

@@ -38,6 +38,7 @@ from ultraedit.editing.own_words import OwnWords
 from ultraedit.editing.plain import plain_name
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.rewordings import Rewordings
+from ultraedit.editing.routing import Routing, routing
 from ultraedit.editing.save import save_model
 from ultraedit.editing.snapshot import Snapshot
 from ultraedit.editing.uninterrupted import uninterrupted
@@ -51,6 +52,8 @@ from ultraedit.model.form import FormChoice, PromptForm
 from ultraedit.model.generate import as_text, stop_token_ids
 from ultraedit.model.load import load
 from ultraedit.model.overlay import Version, reading
+from ultraedit.model.probe import check_experts, check_gradients
+from ultraedit.model.quantised import keep_gradients, require_whole, unpack
 from ultraedit.model.runner.listener import Listener
 from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
@@ -123,11 +126,16 @@ class Editor:
         self.voice = self.method.voice_in(self.form)
         wanted = settings.modules or self.method.modules
         structure = find_structure(self.model, named=wanted not in ("auto", "upper", "paper"))
+        self._structure = structure
         projections = select_projections(self.model, structure, wanted)
+        keep_gradients(self.model)
+        unpack(self.model, [p.name for p in projections])
         with steady(self.model):
             self.weights = edited_weights(self.model, projections)
             self.stack = Stack(self.model, structure, min(p.block for p in projections))
             check_split(self.stack)
+            check_experts(self.stack, self.weights)
+            check_gradients(self.stack, self.weights)
             self.runner = LocalRunner(self.stack, self.weights)
             live = LiveModel(
                 self.model,
@@ -138,7 +146,7 @@ class Editor:
                 self.runner,
                 settings.ordinary_text(),
                 settings.micro_batch,
-                calibration,
+                calibration and calibration.on(tuple(w.map.device for w in self.weights)),
             )
             self.engine = self.method.engine(live)
             self._statistics: State = self.engine.start()
@@ -153,7 +161,9 @@ class Editor:
         *,
         dtype: str = "auto",
         device: str = "cpu",
+        device_map: arguments.DeviceMap = None,
         trust_remote_code: bool = False,
+        quantize: str | None = None,
     ) -> Editor:
         """Load a model, ready to edit.
 
@@ -162,7 +172,10 @@ class Editor:
             settings: How it is edited; None takes all defaults.
             dtype: "auto" (the checkpoint's own), "float32", "bfloat16", "float16", or "fastest" on this machine.
             device: Where it runs: "cpu", "cuda", "cuda:1".
+            device_map: Spread over devices by accelerate: "auto", "balanced", "balanced_low_0", "sequential", or a
+                mapping of module names to devices ("disk" offloads); None keeps it whole on `device`.
             trust_remote_code: Run the code that a checkpoint carries.
+            quantize: "4bit" or "8bit" for all but the edited maps, by bitsandbytes; None loads the weights as they are.
 
         Returns:
             An editor of the loaded model.
@@ -172,12 +185,15 @@ class Editor:
             ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
         """
         settings = check_settings(settings)
-        settings.method()  # a bad setting is told before minutes of loading
+        method = settings.method()  # a bad setting is told before minutes of loading
         model, tokenizer = load(
             arguments.model_name(name),
             dtype=arguments.dtype(dtype),
             device=arguments.device(device),
+            device_map=arguments.device_map(device_map),
             trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
+            quantize=arguments.quantize(quantize),
+            keep=arguments.names(settings.modules or method.modules),
         )
         return cls(model, tokenizer, settings, base=str(name))
 
@@ -643,6 +659,15 @@ class Editor:
         """Tokens this model can take."""
         return context_length(self.model, self.tokenizer)
 
+    def routing(self) -> Routing | None:
+        """How a mixture of experts routes ordinary text, for readings of how far edits have moved that.
+
+        Returns:
+            What takes readings, by `read`; None for a model with no experts above the first edited block.
+        """
+        with self._held():
+            return routing(self.model, self.runner, self._structure, self.weights, self.tokenizer)
+
     # -- keeping -----------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -707,6 +732,7 @@ class Editor:
                 nothing is half written.
         """
         target = arguments.place(folder, "the folder")
+        require_whole(self.model, self.base)
         if not self.method.writes_weights:
             raise ConfigError(
                 f'"{self.method.name}" keeps its edits beside the model, so a saved folder would hold none of them; '

@@ -7,6 +7,7 @@ name into every tensor's.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ def plain_model(model: nn.Module) -> PreTrainedModel:
             f"the model's adapter is a {type(inside.active_peft_config).__name__[:-6]} and cannot be merged into the "
             "weights that are saved; edit the model without it."
         )
+    if any(p.is_meta for p in inside.parameters()):
+        raise ConfigError(
+            "the model carries a PEFT adapter and is partly offloaded, where the adapter cannot be merged into the "
+            "weights that are saved; load it without offloading, or " + WAY_OUT + "."
+        )
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper
 
@@ -89,5 +95,7 @@ def write_plain(model: nn.Module, folder: Path) -> None:
     whole: dict[str, Any] | None = None
     if any(COMPILED in name for name in state):  # blocks were compiled one by one
         whole = {name.replace(COMPILED, ""): value for name, value in state.items()}
-    with no_progress_bars():
+    with no_progress_bars(), warnings.catch_warnings():
+        # a shard of a spread model is put together in memory, as one of any other model is
+        warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules")
         plain.save_pretrained(folder, state_dict=whole)

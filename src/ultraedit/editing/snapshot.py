@@ -38,9 +38,10 @@ def calibration_tensors(calibration: Calibration) -> dict[str, Tensor]:
 
 
 def calibration_from_tensors(tensors: Mapping[str, Tensor]) -> Calibration:
-    """Raises KeyError where a tensor is missing."""
+    """In memory.  Raises KeyError where a tensor is missing."""
     norms = tuple(tensors["output_norms"].tolist())
     measured = any(name.startswith("metrics.") for name in tensors)
     sizes = tensors["key_sizes"].tolist() if "key_sizes" in tensors else ()
-    metrics = load_metrics(tensors, len(norms) if measured else 0)
+    places = (torch.device("cpu"),) * len(norms) if measured else ()
+    metrics = load_metrics(tensors, places)
     return Calibration(norms, metrics, tuple(sizes), answers_from_tensors(tensors))

@@ -35,10 +35,12 @@ def hardware(model: PreTrainedModel) -> Hardware:
     import psutil
     import torch
 
-    device = model.get_input_embeddings().weight.device  # type: ignore[union-attr]
-    on_gpu = device.type == "cuda"  # type: ignore[union-attr]
+    from ultraedit.model.runner.rows import ids_device
+
+    device = ids_device(model)
+    on_gpu = device.type == "cuda"
     return Hardware(
-        device=torch.cuda.get_device_name(device) if on_gpu else _processor(),  # type: ignore[arg-type]
+        device=torch.cuda.get_device_name(device) if on_gpu else _processor(),
         cores=os.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
         threads=torch.get_num_threads(),

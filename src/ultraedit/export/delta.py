@@ -25,6 +25,7 @@ from ultraedit.export.edited import Edited, require_edits
 from ultraedit.io.digest import dtype_name, sha256_file, tensor_digest
 from ultraedit.methods.base import Method
 from ultraedit.methods.presets import settings_of
+from ultraedit.model.maps.kinds import take_map
 from ultraedit.model.weights import EditedWeight
 
 TENSORS, DESCRIPTION = "delta.safetensors", "delta.json"
@@ -67,7 +68,7 @@ def write_delta(edited: Edited, folder: Path) -> None:
     modules = []
     for w in edited.weights:
         stored: Literal["shift", "weight"] = "shift" if _adds_up(w) else "weight"
-        value = w.shift if stored == "shift" else w.parameter.data
+        value = w.shift if stored == "shift" else w.matrix
         name = plain_name(w.name)
         tensors[f"{name}.{stored}"] = value.detach().cpu().contiguous()
         modules.append(
@@ -77,7 +78,7 @@ def write_delta(edited: Edited, folder: Path) -> None:
                 dtype=dtype_name(w.original),
                 shape=(w.original.shape[0], w.original.shape[1]),
                 base_sha256=weight_digest(w.original),
-                edited_sha256=weight_digest(w.parameter.data),
+                edited_sha256=weight_digest(w.matrix),
             )
         )
     save_file(tensors, folder / TENSORS)
@@ -105,19 +106,19 @@ def apply_delta(model: PreTrainedModel, path: str | Path) -> DeltaFile:
     folder = Path(path)
     delta = read_delta(folder)
     tensors = _read_tensors(folder, delta)
-    made: list[tuple[torch.nn.Parameter, Tensor]] = []
+    made: list[tuple[Tensor, Tensor]] = []
     for module in delta.modules:
-        parameter = _matching(model, module, delta, folder)
-        value = tensors[f"{module.name}.{module.stored}"].to(parameter.device)
+        weight = _matching(model, module, delta, folder)
+        value = tensors[f"{module.name}.{module.stored}"].to(weight.device)
         if module.stored == "shift":
-            value = (parameter.data.float() + value).to(parameter.dtype)
+            value = (weight.float() + value).to(weight.dtype)
         if weight_digest(value) != module.edited_sha256:
             raise ModelError(
                 f"'{folder}' does not give '{module.name}' the weights it was exported with; export it again."
             )
-        made.append((parameter, value))
-    for parameter, value in made:
-        parameter.data.copy_(value)
+        made.append((weight, value))
+    for weight, value in made:
+        weight.copy_(value)
     return delta
 
 
@@ -158,32 +159,32 @@ def _read_tensors(folder: Path, delta: DeltaFile) -> dict[str, Tensor]:
 
 def _matching(
     model: PreTrainedModel, module: DeltaModule, delta: DeltaFile, folder: Path
-) -> torch.nn.Parameter:
-    """The parameter, if it is the unedited one the delta was made from."""
+) -> Tensor:
+    """The live weight, if it is the unedited one the delta was made from."""
     try:
-        parameter = model.get_parameter(f"{module.name}.weight")
+        weight = take_map(module.name, model.get_submodule(module.name)).live_matrix
     except AttributeError as error:
         raise ModelError(
             f"'{folder}' edits '{module.name}', which this {type(model).__name__} does not have; load the base "
             f"'{delta.base}'."
         ) from error
-    if dtype_name(parameter) != module.dtype:
+    if dtype_name(weight) != module.dtype:
         raise ModelError(
             f"'{folder}' was made from '{delta.base}' in {module.dtype} and this model is in "
-            f"{dtype_name(parameter)}; load it with dtype {module.dtype}."
+            f"{dtype_name(weight)}; load it with dtype {module.dtype}."
         )
-    if weight_digest(parameter.data) != module.base_sha256:
+    if weight_digest(weight) != module.base_sha256:
         raise ModelError(
             f"'{module.name}' of this model is not the weight '{folder}' was made from; load the unedited base "
             f"'{delta.base}', in the version that was edited."
         )
-    return parameter
+    return weight
 
 
 def _adds_up(w: EditedWeight) -> bool:
     """Whether round(original + shift) is the live weight: always, but for rare entries of preset `paper` in fp32."""
     made = (w.original.float() + w.shift).to(w.original.dtype)
-    return torch.equal(made, w.parameter.data)
+    return torch.equal(made, w.matrix)
 
 
 def weight_digest(weight: Tensor) -> str:

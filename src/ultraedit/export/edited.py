@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ultraedit.arguments import DeviceMap
 from ultraedit.editing.notes import NOTES, Noted, Notes, lasting_name, read_notes
 from ultraedit.editing.plain import has_adapter
 from ultraedit.errors import ConfigError, ModelError
 from ultraedit.io.digest import bit_sums, fingerprint
 from ultraedit.methods.base import Method
+from ultraedit.model.devices import held_parameters
 from ultraedit.model.find import find_structure
 from ultraedit.model.form import PromptForm
 from ultraedit.model.load import load
+from ultraedit.model.maps.base import EditableMap
+from ultraedit.model.maps.kinds import take_map
 from ultraedit.model.select import select_projections
 from ultraedit.model.weights import EditedWeight, edited_weights, originals
+from ultraedit.settings import Loading
 
 
 class Edited(Noted, Protocol):
@@ -55,6 +60,7 @@ def open_folder(
     *,
     base: str | None = None,
     device: str = "cpu",
+    device_map: DeviceMap = None,
     trust_remote_code: bool = False,
 ) -> EditedFolder:
     """Open a checkpoint written by `Editor.save_pretrained` or `ultraedit edit --save`, with its base.
@@ -64,25 +70,31 @@ def open_folder(
     Raises ModelError if the folder is not an edited checkpoint or does not fit the base.
     """
     notes = _notes(folder)
-    edited, tokenizer = load(folder, device=device, trust_remote_code=trust_remote_code)
+    loading = Loading("auto", device, device_map, trust_remote_code)
+    edited, tokenizer = load(folder, **asdict(loading))
     names = notes.modules
-    live = {name: _weight(edited, name, folder).clone() for name in names}
+    try:
+        live = {name: _map(edited, name).matrix.clone() for name in names}
+    except AttributeError as error:
+        raise ModelError(
+            f"'{folder}' has no module '{error.args[0]}', which its {NOTES} says was edited; save the model again."
+        ) from error
     dtype = str(next(iter(live.values())).dtype).removeprefix("torch.")
     others = _others(edited, names)
     del edited  # one model in memory at a time
     origin = lasting_name(base or notes.base)
-    model = _load_base(folder, notes.base, base, dtype, device, trust_remote_code)
+    model = _load_base(folder, notes.base, base, replace(loading, dtype=dtype))
     weights = edited_weights(model, select_projections(model, find_structure(model), names))
     for w in weights:
-        if live[w.name].shape != w.parameter.shape:
+        if live[w.name].shape != w.matrix.shape:
             raise ModelError(
                 f"'{folder}' was not made from '{origin}': '{w.name}' is {tuple(live[w.name].shape)} in one and "
-                f"{tuple(w.parameter.shape)} in the other; name the right one with --base."
+                f"{tuple(w.matrix.shape)} in the other; name the right one with --base."
             )
     found = fingerprint((w.name, w.original) for w in weights)
     strange = next((n for n, sums in _others(model, names).items() if others.get(n) != sums), None)
     if strange is None and notes.originals not in (None, found):
-        strange = f"{weights[0].name}.weight"
+        strange = weights[0].map.parameter_name
     if strange is not None:
         raise ModelError(
             f"'{folder}' was not made from '{origin}' as it is now: '{strange}' is another there; name the model it "
@@ -90,7 +102,7 @@ def open_folder(
         )
     for w in weights:
         torch.sub(live[w.name].float(), w.original.float(), out=w.shift)
-        w.parameter.data.copy_(live[w.name])
+        w.matrix.copy_(live[w.name])
     return EditedFolder(
         model, tokenizer, weights, origin, notes.form, notes.method, notes.edits, notes.turns
     )
@@ -98,8 +110,8 @@ def open_folder(
 
 def _others(model: PreTrainedModel, edited: Sequence[str]) -> dict[str, bytes]:
     """What tells apart each weight that was not edited."""
-    skipped = {f"{name}.weight" for name in edited}
-    return {n: bit_sums(p) for n, p in model.named_parameters() if n not in skipped}
+    skipped = {_map(model, name).parameter_name for name in edited}
+    return {n: bit_sums(p) for n, p in held_parameters(model) if n not in skipped}
 
 
 def require_edits(edited: Edited) -> None:
@@ -132,11 +144,9 @@ def _notes(folder: Path) -> Notes:
     return notes
 
 
-def _load_base(
-    folder: Path, noted: str, given: str | None, dtype: str, device: str, trust: bool
-) -> PreTrainedModel:
+def _load_base(folder: Path, noted: str, given: str | None, loading: Loading) -> PreTrainedModel:
     try:
-        return load(given or noted, dtype=dtype, device=device, trust_remote_code=trust)[0]
+        return load(given or noted, **asdict(loading))[0]
     except ModelError as error:
         if given is not None:
             raise
@@ -146,10 +156,9 @@ def _load_base(
         ) from error
 
 
-def _weight(model: PreTrainedModel, name: str, folder: Path) -> torch.Tensor:
+def _map(model: PreTrainedModel, name: str) -> EditableMap:
+    """Raises AttributeError, of the name, where the model has no such module."""
     try:
-        return model.get_parameter(f"{name}.weight").data
+        return take_map(name, model.get_submodule(name))
     except AttributeError as error:
-        raise ModelError(
-            f"'{folder}' has no module '{name}', which its {NOTES} says was edited; save the model again."
-        ) from error
+        raise AttributeError(name) from error

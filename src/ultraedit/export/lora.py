@@ -162,6 +162,12 @@ def _adapter(edited: Edited, factors: Sequence[Factors], rank: int) -> Adapter:
 
 def _check(edited: Edited, records: Sequence[Record], settings: AdapterSettings) -> None:
     require_edits(edited)
+    experts = next((w.name for w in edited.weights if w.experts), None)
+    if experts is not None:
+        raise ConfigError(
+            f"'{experts}' holds a layer's experts, for which servers' adapters differ from one to the next, so none is "
+            "written; use --to merged or --to delta."
+        )
     rank, keep = settings.rank, settings.keep
     if rank is not None and rank not in (*RANKS, FULL):
         raise ConfigError(

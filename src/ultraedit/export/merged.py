@@ -13,6 +13,7 @@ from ultraedit.editing.notes import notes_of, write_notes
 from ultraedit.editing.plain import write_plain
 from ultraedit.export.edited import Edited
 from ultraedit.model.load import resolve
+from ultraedit.model.quantised import require_whole
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 """`owner/name` on the hub."""
@@ -21,6 +22,7 @@ INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
 
 def write_merged(edited: Edited, folder: Path) -> None:
     """Write the live model and its tokenizer into `folder`, which exists."""
+    require_whole(edited.model, edited.base)
     write_plain(edited.model, folder)
     edited.tokenizer.save_pretrained(folder)
     if base := base_folder(edited.base):

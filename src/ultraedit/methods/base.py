@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias
 
 import torch
@@ -34,6 +34,8 @@ Voice: TypeAlias = Literal["own", "bare"]
 Metrics: TypeAlias = tuple[DenseMetric | SketchMetric, ...]
 Shapes: TypeAlias = tuple[tuple[int, int], ...]
 """(d_in, d_out) of each edited map, in the order they run."""
+Devices: TypeAlias = tuple[torch.device, ...]
+"""Where each edited map lies."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,21 @@ class Calibration:
     """Mean square entry of the map's keys on the model's own answers; empty where the method does not ask."""
     answers: tuple[Ids, ...] = ()
     """Everyday requests and the model's own answers; empty where the method does not ask."""
+
+    def on(self, devices: Devices) -> Calibration:
+        """The same, with what was measured of each map on its device."""
+        if not self.metrics:
+            return self
+        metrics = zip(self.metrics, devices, strict=True)
+        return replace(self, metrics=tuple(_on(device, metric) for metric, device in metrics))
+
+
+def _on(device: torch.device, metric: DenseMetric | SketchMetric) -> DenseMetric | SketchMetric:
+    if isinstance(metric, DenseMetric):
+        here = metric.matrix.device == device
+        return metric if here else DenseMetric(metric.matrix.to(device))
+    here = metric.rows.device == device
+    return metric if here else SketchMetric(metric.rows.to(device), metric.rank)
 
 
 @dataclass(frozen=True)
@@ -223,6 +240,16 @@ def require_positive(name: str, **values: float) -> None:
     for key, value in values.items():
         if not value > 0:
             raise ConfigError(f"{key} of {name} is {value}; it must be above 0.")
+
+
+def require_undivided(method: str, weights: Sequence[EditedWeight]) -> None:
+    """Raise ConfigError for a method that cannot write the joint map of a layer's experts."""
+    experts = next((w.name for w in weights if w.experts), None)
+    if experts is not None:
+        raise ConfigError(
+            f"{method} does not edit experts, and '{experts}' holds a layer's: name plain linear maps with "
+            "modules=[...] (a shared expert, or a dense layer), or take a preset in closed form or finetune."
+        )
 
 
 class PlainEngine(Engine):

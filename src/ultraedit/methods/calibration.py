@@ -72,7 +72,7 @@ def calibrate(live: LiveModel, text: str, method: Measured) -> Calibration:
     file = place(name)
     kept = None if file is None else read(file, live.weights, live.runner.device)
     if kept is not None:
-        return kept
+        return kept.on(tuple(w.map.device for w in live.weights))
     started = time.perf_counter()
     made = _measured(live, windows, requests, method)
     if file is not None and time.perf_counter() - started > WORTH_KEEPING:
@@ -115,7 +115,7 @@ def measure(
             each = method.asked_own_weight / total
             for keys, counts in answer_keys(runner, answers):
                 metrics = [
-                    m.absorb(k * (counts * each / size).sqrt()[:, None])
+                    m.absorb(k * (counts * each / size).sqrt()[:, None].to(k.device))
                     for m, k, size in zip(metrics, keys, sizes, strict=True)
                 ]
             scales = [s / size**0.5 for s, size in zip(scales, sizes, strict=True)]
@@ -139,7 +139,7 @@ def _key_sizes(
     for keys, counts in answer_keys(runner, answers):
         total += float(counts.sum())
         squares = [
-            s + float((k.square().mean(1) * counts).sum())
+            s + float((k.square().mean(1) * counts.to(k.device)).sum())
             for s, k in zip(squares, keys, strict=True)
         ]
     return tuple(s / total for s in squares), total

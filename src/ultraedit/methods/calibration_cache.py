@@ -10,19 +10,23 @@ import hashlib
 import json
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
 import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from ultraedit.core.metric import SKETCH_RANK, DenseMetric, SketchMetric
 from ultraedit.io.atomic import new_file
 from ultraedit.io.digest import bit_sums
 from ultraedit.methods.base import Calibration
 from ultraedit.methods.own_answers import answer_tensors, answers_from_tensors
+from ultraedit.model.devices import held_parameters, offloaded
+from ultraedit.model.quantised import scales
 from ultraedit.model.smollm2 import cache_dir
 from ultraedit.model.weights import EditedWeight
 
@@ -42,7 +46,7 @@ def place(name: str) -> Path | None:
 
 
 def digest(
-    model: nn.Module,
+    model: PreTrainedModel,
     weights: Sequence[EditedWeight],
     windows: Sequence[list[int]],
     settings: Sequence[float],
@@ -62,9 +66,13 @@ def digest(
         list(settings),
     ]
     found = hashlib.sha256(repr(known).encode())
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+    for name, tensor in chain(held_parameters(model), model.named_buffers()):
+        if tensor.is_meta:  # a buffer that is offloaded with its module
+            tensor = offloaded(model, name)
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
         found.update(bit_sums(tensor))
+        for scale in scales(tensor):
+            found.update(bit_sums(scale))
     return found.hexdigest()
 
 

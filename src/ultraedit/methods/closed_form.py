@@ -27,6 +27,7 @@ from ultraedit.errors import ConfigError, NumericalError
 from ultraedit.methods.base import (
     NO_EDIT,
     Calibration,
+    Devices,
     EncodedTurn,
     Engine,
     Ids,
@@ -104,14 +105,16 @@ class ClosedForm(Method):
             raise ConfigError(f"step {self.step} and ridge {self.ridge} must be above 0.")
 
     @abstractmethod
-    def start(
-        self, shapes: Shapes, calibration: Calibration, device: torch.device
-    ) -> ClosedFormState:
-        """The state before the first turn."""
+    def start(self, shapes: Shapes, calibration: Calibration, devices: Devices) -> ClosedFormState:
+        """The state before the first turn; what belongs to a map lies on its device."""
 
     @abstractmethod
     def load_state_dict(
-        self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
+        self,
+        tensors: Mapping[str, Tensor],
+        shapes: Shapes,
+        calibration: Calibration,
+        devices: Devices,
     ) -> ClosedFormState:
         """The state that `state_dict` gave.  Raises KeyError where a tensor is missing."""
 
@@ -212,11 +215,15 @@ class TurnEngine(Engine):
     def shapes(self) -> Shapes:
         return tuple((w.projection.d_in, w.projection.d_out) for w in self.weights)
 
+    @property
+    def devices(self) -> Devices:
+        return tuple(w.map.device for w in self.weights)
+
     def start(self) -> ClosedFormState:
-        return self.method.start(self.shapes, self.calibration, self.weights[0].shift.device)
+        return self.method.start(self.shapes, self.calibration, self.devices)
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> ClosedFormState:
-        return self.method.load_state_dict(tensors, self.shapes, self.calibration)
+        return self.method.load_state_dict(tensors, self.shapes, self.calibration, self.devices)
 
     def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
         """Raises NumericalError, with model and state as they were, if anything non-finite turns up."""
@@ -355,7 +362,7 @@ class _LiveTurn:
             spread.short[answers] = found.short
         here = torch.isin(whole.edited[0], rows)
         for grads, some in zip(spread.grads, found.grads, strict=True):
-            grads[here] = some
+            grads[here.to(grads.device)] = some
         return spread
 
     def _nothing(self, batch: Batch) -> Trace:
@@ -365,7 +372,10 @@ class _LiveTurn:
         return Trace(
             owner=batch.rows.to(row.device)[row],
             keys=(),
-            grads=tuple(blank.new_zeros(len(row), w.projection.d_out) for w in self.weights),
+            grads=tuple(
+                blank.new_zeros(len(row), w.projection.d_out, device=w.map.device)
+                for w in self.weights
+            ),
             log_probs=blank,
             hits=blank == 0,
             short=blank > 0,

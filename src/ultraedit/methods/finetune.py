@@ -132,7 +132,8 @@ class FineTuneEngine(PlainEngine):
         def step() -> None:
             for master, parameter in zip(masters, live, strict=True):
                 assert parameter.grad is not None
-                master.grad, parameter.grad = parameter.grad.float(), None
+                master.grad = parameter.grad.float().view_as(master)
+                parameter.grad = None
             optimiser.step()
             for w in self.live.weights:
                 w.write()

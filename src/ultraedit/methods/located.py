@@ -32,6 +32,7 @@ from ultraedit.methods.base import (
     State,
     TurnResult,
     require_positive,
+    require_undivided,
     shifts_or_nothing,
 )
 from ultraedit.methods.scores import measure
@@ -95,6 +96,7 @@ class LocatedEngine(Engine):
             raise ConfigError(
                 f"{method.name} edits down maps below the last block, and these modules are not: name others."
             )
+        require_undivided(method.name, live.weights)
         self._top_block = top
         self._above = live.runner.above(top)
         # the pieces that prompts are put behind: of the bundled text always, so that a workspace opens with the same
@@ -139,7 +141,8 @@ class LocatedEngine(Engine):
                 found = [self.look(group, batch, trunk, i) for group, batch, trunk in parts]
                 keys.append(torch.cat([k for k, _ in found]))
                 hidden = torch.cat([h for _, h in found])
-                missing = (wanted - hidden) / (len(weights) - i)
+                missing = (wanted.to(hidden.device) - hidden) / (len(weights) - i)
+                missing = missing.to(w.map.device)
                 updates.append(self.system(i, keys[i], state).solve(missing))
                 moved[w.name] = w.commit(updates[i]) / w.norm
                 listener.pause()
@@ -232,7 +235,9 @@ def _measure(live: LiveModel, windows: Sequence[list[int]]) -> Calibration:
     for batch in live.runner.text_keys(windows, 8):
         for total, (keys, _) in zip(found, batch, strict=True):
             total += (keys.T @ keys).cpu() / tokens
-    moments = tuple(DenseMetric(c.to(live.runner.device)) for c in found)
+    moments = tuple(
+        DenseMetric(c.to(w.map.device)) for c, w in zip(found, live.weights, strict=True)
+    )
     return Calibration((1.0,) * len(found), moments)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ultraedit.extras import require
-from ultraedit.methods.base import LiveModel, Needs, require_positive
+from ultraedit.methods.base import LiveModel, Needs, require_positive, require_undivided
 from ultraedit.methods.finetune import AllEdits, FineTune, FineTuneEngine, needs_of_training
 from ultraedit.model.runner.listener import Listener
 
@@ -45,6 +45,7 @@ class LoraEngine(FineTuneEngine):
 
     def __init__(self, live: LiveModel, method: Lora) -> None:
         super().__init__(live, method)
+        require_undivided(method.name, live.weights)
         self._rank = method.rank
         self._listener = live.runner.listener
 

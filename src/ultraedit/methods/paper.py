@@ -19,7 +19,7 @@ from ultraedit.core.statistics import PublishedMoments
 from ultraedit.core.turn import Rows, grads_of, keys_of
 from ultraedit.core.values import published_values
 from ultraedit.errors import ConfigError, NumericalError
-from ultraedit.methods.base import Calibration, Shapes
+from ultraedit.methods.base import Calibration, Devices, Shapes
 from ultraedit.methods.closed_form import ClosedForm, ClosedFormState
 from ultraedit.model.trace import LossKind
 
@@ -38,14 +38,22 @@ class Paper(ClosedForm):
         if self.steps != 1:
             raise ConfigError(f'preset "{self.name}" is published with one step, not {self.steps}.')
 
-    def start(self, shapes: Shapes, calibration: Calibration, device: torch.device) -> PaperState:
-        pooled = {shape: PublishedMoments.empty(sum(shape), device) for shape in shapes}
+    def start(self, shapes: Shapes, calibration: Calibration, devices: Devices) -> PaperState:
+        pooled = {
+            shape: PublishedMoments.empty(sum(shape), device)
+            for shape, device in first_of(shapes, devices).items()
+        }
         return PaperState(self, tuple(shapes), pooled)
 
     def load_state_dict(
-        self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
+        self,
+        tensors: Mapping[str, Tensor],
+        shapes: Shapes,
+        calibration: Calibration,
+        devices: Devices,
     ) -> PaperState:
-        pooled = {shape: load_published(tensors, shape) for shape in shapes}
+        places = first_of(shapes, devices)
+        pooled = {shape: load_published(tensors, shape, places[shape]) for shape in places}
         return PaperState(self, tuple(shapes), pooled)
 
     def keeps(self) -> str:
@@ -63,7 +71,8 @@ class PaperState(ClosedFormState):
         pooled = dict(self.published)
         for r in rows:
             for shape, keys, grads in zip(self.shapes, r.keys, r.grads, strict=True):
-                pooled[shape] = pooled[shape].update(torch.cat([keys, grads], 1))
+                moments = pooled[shape]
+                pooled[shape] = moments.update(torch.cat([keys, grads], 1).to(moments.mean.device))
         if not all(torch.isfinite(p.std).all() for p in pooled.values()):
             raise NumericalError(
                 "the published statistics turn NaN on a micro-batch with one answer token; this turn was "
@@ -73,7 +82,9 @@ class PaperState(ClosedFormState):
 
     def values(self, module: int, rows: Sequence[Rows]) -> Float[Tensor, "n d_out"]:
         keys = keys_of(rows, module)
-        hat = self.hat(module, torch.cat([keys, grads_of(rows, module)], 1))
+        both = torch.cat([keys, grads_of(rows, module)], 1)
+        place = self.published[self.shapes[module]].mean.device
+        hat = self.hat(module, both.to(place)).to(keys.device)
         width = keys.shape[1]
         return published_values(hat[:, :width], hat[:, width:], self.method.step)
 
@@ -99,10 +110,20 @@ def published_tensors(moments: PublishedMoments, shape: tuple[int, int]) -> dict
     }
 
 
-def load_published(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> PublishedMoments:
+def first_of(shapes: Shapes, devices: Devices) -> dict[tuple[int, int], torch.device]:
+    """Of each shape, where the first map of it lies: there are the statistics of all of them."""
+    places: dict[tuple[int, int], torch.device] = {}
+    for shape, device in zip(shapes, devices, strict=True):
+        places.setdefault(shape, device)
+    return places
+
+
+def load_published(
+    tensors: Mapping[str, Tensor], shape: tuple[int, int], device: torch.device
+) -> PublishedMoments:
     """Raises KeyError where a tensor is missing."""
     key = f"published.{shape[0]}x{shape[1]}"
-    mean, var, std = (tensors[f"{key}.{name}"] for name in ("mean", "var", "std"))
+    mean, var, std = (tensors[f"{key}.{name}"].to(device) for name in ("mean", "var", "std"))
     return PublishedMoments(float(tensors[f"{key}.count"]), mean, var, std)
 
 

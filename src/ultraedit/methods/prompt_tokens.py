@@ -36,7 +36,10 @@ def keep_leading(cache: TrunkCache, traces: Sequence[Trace], count: int) -> list
     for index, t in enumerate(traces):
         batch = cache.whole[index]
         sizes = sum(
-            (g.square().sum(1) / u.clamp(min=1e-30) for g, u in zip(t.grads, usual, strict=True)),
+            (
+                (g.square().sum(1) / u.clamp(min=1e-30)).to(t.owner.device)
+                for g, u in zip(t.grads, usual, strict=True)
+            ),
             start=torch.zeros(len(t.owner), device=t.owner.device),
         )
         chosen = leading_tokens(batch, sizes, count)
@@ -46,8 +49,8 @@ def keep_leading(cache: TrunkCache, traces: Sequence[Trace], count: int) -> list
             replace(
                 t,
                 owner=t.owner[chosen],
-                keys=tuple(k[chosen] for k in t.keys),
-                grads=tuple(g[chosen] for g in t.grads),
+                keys=tuple(k[chosen.to(k.device)] for k in t.keys),
+                grads=tuple(g[chosen.to(g.device)] for g in t.grads),
             )
         )
     return kept

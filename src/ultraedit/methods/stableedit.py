@@ -5,32 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ultraedit.core.statistics import WhitenedMoments
-from ultraedit.methods.base import Calibration, Shapes
-from ultraedit.methods.paper import Paper, PaperState, load_published, published_tensors
+from ultraedit.methods.base import Calibration, Devices, Shapes
+from ultraedit.methods.paper import (
+    Paper,
+    PaperState,
+    first_of,
+    load_published,
+    published_tensors,
+)
 
 
 @dataclass(frozen=True)
 class StableEdit(Paper):
     """Published with turns of real edits of another split before the stream: `editing.warm_up`."""
 
-    def start(
-        self, shapes: Shapes, calibration: Calibration, device: torch.device
-    ) -> StableEditState:
-        pooled = {shape: WhitenedMoments.blank(*shape, device) for shape in shapes}
+    def start(self, shapes: Shapes, calibration: Calibration, devices: Devices) -> StableEditState:
+        places = first_of(shapes, devices)
+        pooled = {shape: WhitenedMoments.blank(*shape, places[shape]) for shape in places}
         return StableEditState(self, shapes, pooled)
 
     def load_state_dict(
-        self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
+        self,
+        tensors: Mapping[str, Tensor],
+        shapes: Shapes,
+        calibration: Calibration,
+        devices: Devices,
     ) -> StableEditState:
         pooled = {}
-        for shape in shapes:
-            m = load_published(tensors, shape)
-            covariance = tensors[f"published.{shape[0]}x{shape[1]}.covariance"]
+        for shape, device in first_of(shapes, devices).items():
+            m = load_published(tensors, shape, device)
+            covariance = tensors[f"published.{shape[0]}x{shape[1]}.covariance"].to(device)
             pooled[shape] = WhitenedMoments(m.count, m.mean, m.var, m.std, covariance)
         return StableEditState(self, shapes, pooled)
 

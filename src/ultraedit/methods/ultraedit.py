@@ -21,7 +21,7 @@ from ultraedit.core.turn import Rows, grads_of, keys_of
 from ultraedit.core.values import displacement_values, scale_gradients
 from ultraedit.core.whitening import RANK, Whitening
 from ultraedit.errors import ConfigError
-from ultraedit.methods.base import Calibration, Metrics, Shapes
+from ultraedit.methods.base import Calibration, Devices, Metrics, Shapes
 from ultraedit.methods.closed_form import ClosedForm, ClosedFormState
 from ultraedit.model.trace import LossKind
 
@@ -108,20 +108,22 @@ class UltraEdit(ClosedForm):
                 "one of the two must be 0."
             )
 
-    def start(
-        self, shapes: Shapes, calibration: Calibration, device: torch.device
-    ) -> UltraEditState:
+    def start(self, shapes: Shapes, calibration: Calibration, devices: Devices) -> UltraEditState:
         kind = Whitening if self.whiten else Moments
-        moments = tuple(kind.empty(d_out, device) for _, d_out in shapes)
+        maps = zip(shapes, devices, strict=True)
+        moments = tuple(kind.empty(d_out, device) for (_, d_out), device in maps)
         return UltraEditState(self, shapes, calibration, moments, calibration.metrics)
 
     def load_state_dict(
-        self, tensors: Mapping[str, Tensor], shapes: Shapes, calibration: Calibration
+        self,
+        tensors: Mapping[str, Tensor],
+        shapes: Shapes,
+        calibration: Calibration,
+        devices: Devices,
     ) -> UltraEditState:
-        maps = range(len(shapes))
         kind = _whitening if self.whiten else _moments
-        moments = tuple(kind(tensors, f"moments.{i}") for i in maps)
-        metrics = load_metrics(tensors, len(calibration.metrics))
+        moments = tuple(kind(tensors, f"moments.{i}", device) for i, device in enumerate(devices))
+        metrics = load_metrics(tensors, devices if calibration.metrics else ())
         return UltraEditState(self, shapes, calibration, moments, metrics)
 
     def keeps(self) -> str:
@@ -209,12 +211,14 @@ def moments_tensors(moments: Sequence[Moments | Whitening]) -> dict[str, Tensor]
     return out
 
 
-def _moments(tensors: Mapping[str, Tensor], key: str) -> Moments:
-    return Moments(int(tensors[f"{key}.count"]), tensors[f"{key}.mean"], tensors[f"{key}.m2"])
+def _moments(tensors: Mapping[str, Tensor], key: str, device: torch.device) -> Moments:
+    mean, m2 = (tensors[f"{key}.{name}"].to(device) for name in ("mean", "m2"))
+    return Moments(int(tensors[f"{key}.count"]), mean, m2)
 
 
-def _whitening(tensors: Mapping[str, Tensor], key: str) -> Whitening:
-    return Whitening(int(tensors[f"{key}.count"]), tensors[f"{key}.energy"], tensors[f"{key}.rows"])
+def _whitening(tensors: Mapping[str, Tensor], key: str, device: torch.device) -> Whitening:
+    energy, rows = (tensors[f"{key}.{name}"].to(device) for name in ("energy", "rows"))
+    return Whitening(int(tensors[f"{key}.count"]), energy, rows)
 
 
 def metric_tensors(metrics: Metrics) -> dict[str, Tensor]:
@@ -229,15 +233,15 @@ def metric_tensors(metrics: Metrics) -> dict[str, Tensor]:
     return out
 
 
-def load_metrics(tensors: Mapping[str, Tensor], count: int) -> Metrics:
-    """Raises KeyError where a tensor is missing."""
+def load_metrics(tensors: Mapping[str, Tensor], devices: Devices) -> Metrics:
+    """One for each device, on it.  Raises KeyError where a tensor is missing."""
     metrics: list[DenseMetric | SketchMetric] = []
-    for i in range(count):
+    for i, device in enumerate(devices):
         if f"metrics.{i}.matrix" in tensors:
-            metrics.append(DenseMetric(tensors[f"metrics.{i}.matrix"]))
+            metrics.append(DenseMetric(tensors[f"metrics.{i}.matrix"].to(device)))
         else:
             rows, rank = tensors[f"metrics.{i}.rows"], int(tensors[f"metrics.{i}.rank"])
-            metrics.append(SketchMetric(rows, rank))
+            metrics.append(SketchMetric(rows.to(device), rank))
     return tuple(metrics)
 
 
@@ -254,7 +258,6 @@ PRESETS = {
         ridge=4.0,
         lead=1.5,
         pull=1.0,
-        wordings=2,
         text_weight=100.0,
         own_weight=100.0,
         history=True,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import SHARED_LEAST, Batch
+from ultraedit.model.columns import counts_by_column
 from ultraedit.model.context import context_length
 from ultraedit.model.stack import FAILURES, Stack
 
@@ -19,6 +20,8 @@ NOT_CAUSAL = (
     "is no causal language model: what it says of a token depends on the tokens behind it (a BERT kind needs "
     "is_decoder=True in its config)"
 )
+
+BY_COLUMN = "gives other logits for a text that is padded to the length of its batch, because it counts by column"
 
 HALF_ROUNDING = 0.35
 """Share of the logits' spread by which rounding may move them in half precision."""
@@ -47,13 +50,23 @@ def check_split(stack: Stack) -> None:
             f"{name} gives logits that are not finite, so one of its weights is NaN or infinite or its dtype is too "
             "narrow; load a sound checkpoint, or use dtype float32."
         )
+    by_column = False
     if not _rows_alone_agree(stack, pairs):
-        raise ModelError(f"{name} {_what_it_is(stack, pairs)}, so it cannot be edited.")
-    wrong = _wrong(stack, pairs)
+        what = _what_it_is(stack, pairs)
+        # positions put in before the blocks are right in the trunk, whose rows are run without padding in front
+        by_column = what == BY_COLUMN and stack.first > 0 and counts_by_column(stack.model)
+        if not by_column:
+            raise ModelError(f"{name} {what}, so it cannot be edited.")
+        stack.share = 0
+    wrong = _wrong(stack, pairs, by_column)
     if wrong is not None:
         # blocks that keep other things than keys and values (state-space, linear attention, an index of tokens)
         stack.cached, stack.share = False, 0
-        wrong = _wrong(stack, pairs)
+        wrong = _wrong(stack, pairs, by_column)
+    if by_column and (
+        wrong is not None or not stack.cached
+    ):  # a padded column would go into what is kept
+        raise ModelError(f"{name} {BY_COLUMN}, so it cannot be edited.")
     if wrong is not None:
         if not _causal(stack, pairs):
             raise ModelError(f"{name} {NOT_CAUSAL}, so it cannot be edited.")
@@ -70,17 +83,23 @@ def _whole(stack: Stack, batch: Batch) -> Float[Tensor, "B T vocab"]:
     return stack.model(
         input_ids=batch.ids,
         attention_mask=batch.mask.long(),
-        position_ids=batch.positions,
+        position_ids=stack.numbered(batch.positions),
         use_cache=False,
     ).logits[:, batch.prefix_ids.shape[1] :]
 
 
-def _wrong(stack: Stack, pairs: Pairs) -> str | None:
-    """What is wrong with running these in parts; None where it gives the model's own logits."""
+def _wrong(stack: Stack, pairs: Pairs, by_column: bool = False) -> str | None:
+    """What is wrong with running these in parts; None where it gives the model's own logits, of each text alone where
+    they hang on the column."""
     batch = stack.batch(pairs, range(len(pairs)))
     try:
         split = stack.head(stack.top(batch, stack.trunk(batch))[batch.answers])
-        difference = apart(split, _whole(stack, batch)[batch.answers])
+        if by_column:
+            texts = [(len(p) - 1, [*p, *t[:-1]]) for p, t in pairs]
+            own = torch.cat([_alone(stack, ids)[start:] for start, ids in texts])
+        else:
+            own = _whole(stack, batch)[batch.answers]
+        difference = apart(split, own)
     except FAILURES:
         return ""
     return (
@@ -132,7 +151,7 @@ def _what_it_is(stack: Stack, pairs: Pairs) -> str:
     given = _whole(stack, stack.batch(pairs[:1], [0]))[0, -1]
     if not _alike(given, _alone(stack, [*prompt, *target[:-1]])[-1]):
         return "counts positions in its own way and gives other logits where they are given to it"
-    return "gives other logits for a text that is padded to the length of its batch, because it counts by column"
+    return BY_COLUMN
 
 
 def _causal(stack: Stack, pairs: Pairs) -> bool:

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from ultraedit.errors import ModelError
+from ultraedit.model.devices import runs_on
 from ultraedit.quiet import no_logs
 
 NAMED = 3
@@ -107,7 +108,7 @@ def refuse_both_ways(name: str, model: PreTrainedModel) -> None:
     if getattr(model.config, "is_decoder", None) is not False:
         return
     rows = min(_rows(model) or 16, 16)
-    ids = torch.arange(8, device=model.device).remainder(rows)[None]
+    ids = torch.arange(8, device=runs_on(model)).remainder(rows)[None]
     other = ids.clone()
     other[0, -1] = (ids[0, -1] + 1) % rows
     first, second = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.model.find import decoder_of
+from ultraedit.model.positions import first_position
 
 FIELDS = (
     "max_position_embeddings",  # also GPT-2's n_positions, by the config's own alias
@@ -30,6 +31,6 @@ def context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | 
     for field in FIELDS:
         found = getattr(config, field, None)
         if isinstance(found, int) and found > 0:
-            return found
+            return found - first_position(model)
     named = getattr(tokenizer, "model_max_length", None)
     return int(named) if isinstance(named, int) and 0 < named < SENTINEL else UNLIMITED

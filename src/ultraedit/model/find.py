@@ -3,7 +3,8 @@
 Blocks are the longest list of like modules in the decoder.  In a block the last linear map, from some inner width
 back to the hidden width, is the MLP's `down`; its one or two siblings from the hidden width to that inner width (or
 twice that, where gate and up are fused) are `up` maps.  Every family of transformers registers them in the order they
-run.
+run.  A block with experts has their joint map (`maps/experts.py`) as its `down`, and the MLP beside them, which every
+token goes through, is `shared`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ultraedit.errors import ModelError
+from ultraedit.model.maps.experts import ExpertsMap
 from ultraedit.model.maps.kinds import map_shape
 
 
@@ -25,7 +27,8 @@ class Projection:
     """Full path inside the model, as `model.get_submodule` takes it."""
     block: int
     role: str
-    """`down` or `up` (gate, up and fused gate-up maps all read the hidden state: `up`)."""
+    """`down` or `up` (gate, up and fused gate-up maps all read the hidden state: `up`); `shared` for the down map of an
+    MLP beside experts."""
     d_in: int
     d_out: int
 
@@ -86,18 +89,28 @@ def find_structure(model: PreTrainedModel, *, named: bool = False) -> Structure:
 
 
 def _mlp_projections(block: nn.Module, block_name: str, index: int) -> list[Projection]:
-    """The MLP's maps; empty for a block without one (experts, a state-space mixer)."""
-    maps = [(name, shape) for name, m in block.named_modules() if (shape := map_shape(m))]
+    """The MLP's maps; empty for a block without one (a state-space mixer)."""
+    maps: Maps = []
+    experts: list[Projection] = []
+    for name, module in block.named_modules():
+        shape = map_shape(module)
+        if shape is None:
+            continue
+        if ExpertsMap.fits(module):
+            experts.append(Projection(f"{block_name}.{name}", index, "down", *shape))
+        else:
+            maps.append((name, shape))
     ups = _ups_beside_last(maps)
     if not ups:
         maps, ups = _mlp_elsewhere(block, maps)
     if not ups:
-        return []
+        return experts
     down_name, (inner, hidden) = maps[-1]
     found = [
         Projection(f"{block_name}.{name}", index, "up", shape[0], shape[1]) for name, shape in ups
     ]
-    return [*found, Projection(f"{block_name}.{down_name}", index, "down", inner, hidden)]
+    role = "shared" if experts else "down"
+    return [*found, Projection(f"{block_name}.{down_name}", index, role, inner, hidden), *experts]
 
 
 Maps = list[tuple[str, tuple[int, int]]]
@@ -107,8 +120,17 @@ def _ups_beside_last(maps: Maps) -> Maps:
     """The `up` maps beside the last map, where that is an MLP's `down`; else none."""
     if not maps:
         return []
-    down_name, (inner, hidden) = maps[-1]
-    siblings = [(name, shape) for name, shape in maps[:-1] if _parent(name) == _parent(down_name)]
+    parent = _parent(maps[-1][0])
+    beside = [item for item in maps[:-1] if _parent(item[0]) == parent]
+    found = _ups_among(beside, maps[-1][1])
+    if found or not parent:
+        return found
+    # gate and up may have a module of their own beside `down`, as in CPM-Ant
+    return _ups_among([item for item in maps[:-1] if item[0].startswith(f"{parent}.")], maps[-1][1])
+
+
+def _ups_among(siblings: Maps, down: tuple[int, int]) -> Maps:
+    inner, hidden = down
     ups = [
         (name, shape)
         for name, shape in siblings

@@ -14,6 +14,8 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from ultraedit.model.check import apart
 from ultraedit.model.context import context_length
 from ultraedit.model.find import decoder_of
+from ultraedit.model.positions import first_position
+from ultraedit.model.runner.rows import ids_device
 from ultraedit.model.stack import FAILURES
 
 Kept = Literal["keys and values", "other", "nothing"]
@@ -60,10 +62,10 @@ def _agree(model: PreTrainedModel, padded: int) -> bool:
     weight = cast(Tensor, model.get_input_embeddings().weight)
     columns = min(COLUMNS, context_length(model))
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, weight.shape[0], (2, columns), generator=generator).to(weight.device)
+    ids = torch.randint(0, weight.shape[0], (2, columns), generator=generator).to(ids_device(model))
     mask = torch.ones_like(ids)
     mask[1, : min(padded, columns - 1)] = 0
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    positions = (mask.cumsum(1) - 1).clamp(min=0) + first_position(model)
     whole = decoder(
         input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
     ).last_hidden_state

@@ -31,7 +31,7 @@ class Version:
     """
 
     weights: tuple[Tensor, ...]
-    """In each map's own layout, and in the model's dtype."""
+    """In each map's own layout of rows and columns, and in the model's dtype."""
 
 
 Seen = Mapping[int, tuple[nn.Parameter, nn.Parameter]]
@@ -54,7 +54,7 @@ def reading(maps: Sequence[EditableMap], version: Version) -> Iterator[None]:
     seen = dict(outer)
     own: list[tuple[nn.Parameter, nn.Parameter, torch.dtype, torch.device]] = []
     shapes = [tuple(w.shape) for w in version.weights]
-    if shapes != [tuple(m.live.shape) for m in maps]:
+    if shapes != [tuple(m.live_matrix.shape) for m in maps]:
         raise ModelError(
             f"this version has weights of shapes {shapes} and is of other maps than "
             f"{', '.join(m.name for m in maps)}; read it with the maps that it was made of."
@@ -62,7 +62,9 @@ def reading(maps: Sequence[EditableMap], version: Version) -> Iterator[None]:
     with torch.inference_mode(False):
         for some, weight in zip(maps, version.weights, strict=True):
             live, now = some.live, some.parameter
-            shown = nn.Parameter(weight.to(now.device, now.dtype), requires_grad=False)
+            shown = nn.Parameter(
+                weight.to(now.device, now.dtype).view_as(live), requires_grad=False
+            )
             seen[id(live)] = (live, shown)
             own.append((live, shown, now.dtype, now.device))
     with ExitStack() as installed:

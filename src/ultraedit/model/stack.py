@@ -30,7 +30,9 @@ from ultraedit.model.batch import (
     make_batches,
 )
 from ultraedit.model.cache import Prefix, PrefixCache, PrefixFinished, Shared, repeat
+from ultraedit.model.devices import runs_on
 from ultraedit.model.find import Structure
+from ultraedit.model.positions import first_position
 from ultraedit.model.replace import head_logits, replaced_forwards
 from ultraedit.model.runner.listener import Listener
 
@@ -71,7 +73,8 @@ class Stack:
 
     @property
     def device(self) -> torch.device:
-        return next(self.decoder.parameters()).device
+        """Where token ids go and hidden states are handed out: where a model that is spread over devices begins."""
+        return runs_on(self.decoder)
 
     @property
     def together(self) -> int:
@@ -114,7 +117,7 @@ class Stack:
         kept: list[Tensor] = []
 
         def keep(hidden: Tensor) -> Tensor:
-            kept.append(hidden)
+            kept.append(hidden.to(self.device))
             return hidden
 
         stubs: dict[int, Callable[[Tensor], Tensor]]
@@ -205,15 +208,16 @@ class Stack:
         P = batch.prefix_ids.shape[1]
         if not self.cached:
             hidden = self._run_top(batch.ids, trunk, batch.mask, batch.positions, None)
-            return hidden[:, P:]
+            return hidden[:, P:].to(self.device)
         states = self.prefix(batch, trunk) if prefix is None else prefix
         cache = DynamicCache(config=self.decoder.config)
         with torch.no_grad():
             self._pretend_cached(cache, trunk, P, states)
-        with _attention_of_few_queries(self.device):
-            return self._run_top(
+        with _attention_of_few_queries(runs_on(self.blocks[self.first])):
+            hidden = self._run_top(
                 batch.suffix_ids, trunk[:, P:], batch.mask, batch.positions[:, P:], cache
             )
+        return hidden.to(self.device)
 
     def suffix(self, batch: Batch) -> tuple[int, int]:
         """The first suffix column among those that the top blocks run with gradient, and how many they are."""
@@ -223,6 +227,11 @@ class Stack:
     def head(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n vocab"]:
         """Logits of hidden states, with the family's own scaling, bias and soft cap."""
         return head_logits(self.model, rows)
+
+    def numbered(self, positions: Int[Tensor, "b c"] | None) -> Int[Tensor, "b c"] | None:
+        """Positions counted from 0, as the family numbers them."""
+        first = first_position(self.model)
+        return positions + first if positions is not None and first else positions
 
     def forget(self) -> None:
         """Run the shared tokens anew: the model may have been changed."""
@@ -240,7 +249,7 @@ class Stack:
         out = self.decoder(
             input_ids=ids,
             attention_mask=None if mask is None else mask.long(),
-            position_ids=positions,
+            position_ids=self.numbered(positions),
             past_key_values=cache,
             use_cache=cache is not None,
         )

@@ -17,7 +17,7 @@ from torch import Tensor
 from ultraedit.errors import ModelError
 from ultraedit.model.batch import Batch
 from ultraedit.model.cache import Prefix
-from ultraedit.model.maps.base import See, tapped
+from ultraedit.model.maps.base import Keys, See, tapped
 from ultraedit.model.runner.answers import score_answers
 from ultraedit.model.stack import Stack
 from ultraedit.model.weights import EditedWeight
@@ -68,11 +68,11 @@ def trace(
     0 counts all tokens.
     teacher: with loss="sum", the unedited model's `answer_states`; the loss is then KL to its distribution.
     """
-    inputs: dict[int, Tensor] = {}
+    inputs: dict[int, Keys] = {}
     outputs: dict[int, Tensor] = {}
 
     def keep(index: int) -> See:
-        def see(x: Tensor, out: Tensor) -> Tensor | None:
+        def see(x: Keys, out: Tensor) -> Tensor | None:
             # the prefix columns pass first and the answer columns last: what stays is the answers'
             inputs[index] = x.detach()
             if loss is None or not torch.is_grad_enabled():
@@ -101,7 +101,7 @@ def trace(
             grads = tuple(_at(g, stack, batch).float() for g in raw)
             if short is not None:
                 for g in grads:
-                    g[: len(short)] *= short[:, None]
+                    g[: len(short)] *= short[:, None].to(g.device)
     return Trace(
         owner=batch.rows.to(labels.device)[batch.edited[0]],
         keys=tuple(_at(inputs[i], stack, batch).float() for i in range(len(weights))),
@@ -144,15 +144,16 @@ def _require_run(seen: Container[int], weights: Sequence[EditedWeight]) -> None:
             )
 
 
-def _at(x: Tensor, stack: Stack, batch: Batch) -> Float[Tensor, "n d"]:
+def _at(x: Keys, stack: Stack, batch: Batch) -> Float[Tensor, "n d"]:
     """The edited tokens' rows of an x that has the columns the top blocks run."""
     row, column = batch.edited
     begin, width = stack.suffix(batch)
     return _cells_of(x, row, column + begin if begin else column, width)
 
 
-def _cells_of(x: Tensor, row: Tensor, column: Tensor, width: int) -> Float[Tensor, "n d"]:
+def _cells_of(x: Keys, row: Tensor, column: Tensor, width: int) -> Float[Tensor, "n d"]:
     """Some tokens of a batch `width` columns wide.  OPT's MLP sees the batch flattened to (B*width, d)."""
+    row, column = row.to(x.device), column.to(x.device)
     return x[row, column] if x.ndim == 3 else x[row * width + column]
 
 
@@ -180,7 +181,7 @@ def text_keys(
             where: tuple[Tensor, Tensor, int] = (row, column, width),
             starts: int = len(chunk),
         ) -> See:
-            def see(x: Tensor, output: Tensor) -> None:
+            def see(x: Keys, output: Tensor) -> None:
                 # detached: a user's hook may have made them want a gradient
                 later = _cells_of(output.detach(), *where)[
                     starts:

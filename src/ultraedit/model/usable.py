@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ultraedit.errors import ModelError
+from ultraedit.model.devices import require_held
 from ultraedit.model.find import decoder_of
 from ultraedit.model.weights import EditedWeight
 
@@ -16,8 +17,8 @@ from ultraedit.model.weights import EditedWeight
 def usable(given: nn.Module) -> PreTrainedModel:
     """The model itself where it is wrapped by `torch.compile`, which shares its weights.
 
-    Raises ModelError for an encoder-decoder, a model without a head, and one whose weights are not in memory or can
-    have no gradient.
+    Raises ModelError for an encoder-decoder, a model without a head, and one whose weights are nowhere or can have
+    no gradient.
     """
     model = cast(PreTrainedModel, getattr(given, "_orig_mod", given))
     name = type(model).__name__
@@ -31,12 +32,8 @@ def usable(given: nn.Module) -> PreTrainedModel:
             f"{name} has no language-model head, so it gives no tokens; load the checkpoint with "
             "AutoModelForCausalLM, if it holds one."
         )
+    require_held(model)
     for path, parameter in model.named_parameters():
-        if parameter.is_meta:
-            raise ModelError(
-                f"'{path}' is not in memory but on the meta device, where accelerate leaves what it offloads; load "
-                "the model whole, without device_map or offloading, on one device."
-            )
         if parameter.is_inference():
             raise ModelError(
                 f"'{path}' was made inside torch.inference_mode, where nothing can be differentiated; load the model "

@@ -27,20 +27,16 @@ from ultraedit.model.overlay import Version, reading
 _given: ContextVar[Mapping[EditedWeight, Tensor]] = ContextVar("_given", default={})  # noqa: B039 - never written into
 """The shifts that `shifted` blocks show."""
 
-CHUNK_ROWS = 128
-"""Rows written at a time: their fp32 scratch stays in the processor's caches, and a copy is 8 MB at Mistral's width."""
-
 
 class EditedWeight:
-    """One projection's weight.  `shift` has the parameter's own layout and is fp32."""
+    """One projection's weight.  `original` and `shift` have its own layout of rows and columns; `shift` is fp32."""
 
     def __init__(self, projection: Projection, module: nn.Module) -> None:
         """Raises ModelError where the module's weight cannot be edited."""
         self.projection = projection
         self.map: EditableMap = take_map(projection.name, module)
-        parameter = self.parameter
-        self.original = parameter.detach().clone()
-        self._shift = torch.zeros_like(parameter, dtype=torch.float32, requires_grad=False)
+        self.original = self.matrix.clone()
+        self._shift = torch.zeros_like(self.matrix, dtype=torch.float32)
         self._previewed: Update | None = None
         """What the live weight holds beside the shift; None where it holds nothing, or it is not known."""
 
@@ -55,6 +51,16 @@ class EditedWeight:
     @property
     def parameter(self) -> nn.Parameter:
         return self.map.parameter
+
+    @property
+    def matrix(self) -> Float[Tensor, "r c"]:
+        """`parameter` as rows and columns; shares its memory."""
+        return self.map.matrix
+
+    @property
+    def experts(self) -> int | None:
+        """How many matrices, side by side, the weight is made of; None for one that is not divided."""
+        return self.map.experts
 
     @property
     def shift(self) -> Float[Tensor, "r c"]:
@@ -75,7 +81,7 @@ class EditedWeight:
         """
         parameter = self.parameter
         again = "make a new Editor of the model as it is now."
-        if parameter.shape != self.original.shape:
+        if self.matrix.shape != self.original.shape:
             raise ModelError(
                 f"'{self.name}' was replaced by a weight of another shape after the Editor took the model; {again}"
             )
@@ -93,8 +99,8 @@ class EditedWeight:
     @torch.no_grad()
     def require_own(self) -> None:
         """Raise ModelError where the live weight is not the one that was written last: somebody else changed it."""
-        live = self.map.live.data
-        if not all(live[rows].equal(self._live(rows)) for rows in _chunks(live.shape[0])):
+        live = self.map.live_matrix
+        if not all(live[rows].equal(self._live(rows)) for rows in self._chunks()):
             raise ModelError(
                 f"'{self.name}' was changed by something else after the Editor took the model, and an edit would undo "
                 "that; make a new Editor of the model as it is now."
@@ -106,7 +112,7 @@ class EditedWeight:
         if rounded:
             self.write()  # the shift is exactly what earlier turns left behind in the live weight
         self._previewed = None
-        for rows in _chunks(self._shift.shape[0]):
+        for rows in self._chunks():
             delta = self.map.rows_of(update, rows)
             if rounded:
                 self.map.add(rows, delta)
@@ -124,7 +130,7 @@ class EditedWeight:
         if rounded:
             if self._previewed is not update:
                 self.preview(update, rounded=True)
-            shift = exact(self.map.live.data) - exact(self.original)
+            shift = exact(self.map.live_matrix) - exact(self.original)
             moved = float(torch.linalg.vector_norm(shift.to(self._shift) - self._shift))
             self.set_shift(
                 shift
@@ -132,7 +138,7 @@ class EditedWeight:
             return moved
         squares = 0.0
         shift = torch.empty_like(self._shift)
-        for rows in _chunks(shift.shape[0]):
+        for rows in self._chunks():
             delta = self.map.rows_of(update, rows)
             squares += float(delta.square().sum())
             torch.add(self._shift[rows], delta, out=shift[rows])
@@ -144,7 +150,7 @@ class EditedWeight:
 
     @torch.no_grad()
     def set_shift(self, shift: Float[Tensor, "r c"]) -> None:
-        """Take another shift of the parameter's layout, and write the live weight.
+        """Take another shift of the weight's layout, and write the live weight.
 
         The tensor is kept and not copied: no shift is written into once it is set, so snapshots can share it.
         """
@@ -155,16 +161,20 @@ class EditedWeight:
     def write(self) -> None:
         """Make the live weight what the shift says."""
         self._previewed = None
-        for rows in _chunks(self._shift.shape[0]):
+        for rows in self._chunks():
             self.map.write(rows, self.original[rows], self._shift[rows])
 
     @torch.no_grad()
     def at(self, shift: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
         """What the live weight would be with another shift, as a tensor of its own."""
         made = torch.empty_like(self.original)
-        for rows in _chunks(shift.shape[0]):
+        for rows in self._chunks():
             add_rounded(self.original[rows], shift[rows], out=made[rows])
         return made
+
+    def _chunks(self) -> list[slice]:
+        each = self.map.chunk_rows
+        return [slice(low, low + each) for low in range(0, self.original.shape[0], each)]
 
     def _live(self, rows: slice) -> Float[Tensor, "r c"]:
         """Some rows of what the live weight has to be."""
@@ -180,10 +190,6 @@ class EditedWeight:
         return float(torch.linalg.vector_norm(self.shift)) / self.norm
 
 
-def _chunks(rows: int) -> list[slice]:
-    return [slice(low, low + CHUNK_ROWS) for low in range(0, rows, CHUNK_ROWS)]
-
-
 def edited_weights(
     model: PreTrainedModel, projections: Sequence[Projection]
 ) -> tuple[EditedWeight, ...]:
@@ -192,23 +198,49 @@ def edited_weights(
     Raises ModelError where one of them shares its weight with another module, because editing it would silently
     edit the other.
     """
-    owners: dict[int, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor):
-            owners.setdefault(id(weight), []).append(name)
+    places: dict[object, list[tuple[str, Tensor]]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        places.setdefault(_storage(parameter), []).append((name, parameter))
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
     made = []
     for projection in projections:
         module = model.get_submodule(projection.name)
         weight = EditedWeight(projection, module)
-        shared = [n for n in owners[id(weight.parameter)] if n != projection.name]
+        own = weight.map.live
+        mine = {
+            name
+            for name, p in places[_storage(own)]
+            if p is own and name.startswith(f"{projection.name}.")
+        }
+        shared = [n for n, p in places[_storage(own)] if n not in mine and _overlap(own, p)]
+        # what is offloaded has no storage: of that the model's own list of ties speaks
+        shared += [b for a, b in tied.items() if a in mine] + [
+            a for a, b in tied.items() if b in mine
+        ]
         if shared:
             raise ModelError(
-                f"'{projection.name}' shares its weight with '{shared[0]}', so editing one would change both; "
-                "choose modules that are not tied."
+                f"'{projection.name}' shares its weight with '{shared[0].rpartition('.')[0]}', so editing one would "
+                "change both; choose modules that are not tied."
             )
         made.append(weight)
     return tuple(made)
+
+
+def _storage(tensor: Tensor) -> object:
+    """What two tensors that may share numbers have in common; an offloaded one has nothing in common with any."""
+    return id(tensor) if tensor.is_meta else tensor.untyped_storage()._cdata
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one storage share numbers, and are not two parts of it."""
+    first, second = ((t.storage_offset(), _end(t)) for t in (one, other))
+    return first[0] < second[1] and second[0] < first[1]
+
+
+def _end(tensor: Tensor) -> int:
+    """Behind the last of a tensor's numbers in its storage."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return int(tensor.storage_offset()) + sum((n - 1) * step for n, step in steps) + 1
 
 
 def base_version(weights: Sequence[EditedWeight]) -> Version:

@@ -29,10 +29,11 @@ from ultraedit.model.runner.local import LocalRunner
 from ultraedit.model.select import select_projections
 from ultraedit.model.stack import Stack, as_result
 from ultraedit.model.weights import EditedWeight, edited_weights
-from ultraedit.planning.fourbit import quantise
+from ultraedit.planning.experts import run_by_sizes
 from ultraedit.planning.memory_tracker import MemoryTracker
+from ultraedit.planning.packed import quantise
 
-Quantize = Literal["4bit"]
+Quantize = Literal["4bit", "8bit"]
 
 PARTS = (
     "weights",
@@ -123,7 +124,7 @@ def plan(
         if workload.quantize:
             keep = {model.get_submodule(p.name) for p in projections}
             with memory.part("weights"):
-                quantise(structure.blocks, keep)
+                quantise(structure.blocks, keep, int(workload.quantize[0]))
         first = min(p.block for p in projections)
         memory.peak = 0  # loading is not part of the plan
         with memory.part("masters"):
@@ -164,6 +165,7 @@ def _shaped(name: str, config: PreTrainedConfig, dtype: torch.dtype) -> Any:
     except Exception as error:  # each family checks its numbers in its own way, or not at all
         raise _misfit(name, error) from error
     model.tie_weights()  # which initialising would have done
+    run_by_sizes(model)
     return model
 
 

@@ -10,9 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from ultraedit.model.columns import counts_by_column
 from ultraedit.model.find import decoder_of
 from ultraedit.model.keeps import kept, new_cache
+from ultraedit.model.positions import first_position
 from ultraedit.model.replace import head_logits
+from ultraedit.model.runner.rows import ids_device
 from ultraedit.serving.asks import Ask, Ended, Ending, Piece, Scored, Wish
 from ultraedit.serving.rows import RowsCache
 from ultraedit.serving.sampling import Chooser, Likelihood, likelihoods
@@ -33,8 +36,9 @@ class Runner:
 
     @cached_property
     def joins(self) -> bool:
-        """Whether rows can be put together and taken apart: what a family keeps is keys and values alone."""
-        return kept(self.model) == "keys and values"
+        """Whether rows can be put together and taken apart: what a family keeps is keys and values alone, and padding
+        in front of a row changes nothing."""
+        return kept(self.model) == "keys and values" and not counts_by_column(self.model)
 
     def cache(self) -> Cache | None:
         """What a batch keeps from token to token; None for a family that has to run all tokens again."""
@@ -45,7 +49,7 @@ class Runner:
     @property
     def device(self) -> torch.device:
         """Where ids go."""
-        return self.model.get_input_embeddings().weight.device  # type: ignore[return-value]
+        return ids_device(self.model)
 
 
 class Row:
@@ -180,7 +184,7 @@ class Batch:
         return decoder_of(self._runner.model)(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=positions,
+            position_ids=positions + first_position(self._runner.model),
             past_key_values=self._cache,
             use_cache=self._cache is not None,
         ).last_hidden_state

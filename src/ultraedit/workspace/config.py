@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from ultraedit import arguments
 from ultraedit.errors import ConfigError, WorkspaceError
@@ -40,6 +48,13 @@ class BaseInfo(ConfigPart):
     """Digest of the tensors that are edited, as they are in the base."""
     files: dict[str, FileRow]
     """The base's safetensors files, where it is a local folder."""
+    quantize: Literal["4bit", "8bit"] | None = None
+    """How all but the edited maps are loaded; not written where they are loaded as they are."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found = write(self)
+        return {k: v for k, v in found.items() if (k, v) != ("quantize", None)}
 
 
 class ModuleInfo(ConfigPart):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from ultraedit import __version__, arguments
@@ -10,7 +11,7 @@ from ultraedit.editing.editor import Editor
 from ultraedit.errors import ConfigError
 from ultraedit.methods.presets import settings_of
 from ultraedit.model.load import load, resolve
-from ultraedit.settings import EditSettings, check_settings
+from ultraedit.settings import EditSettings, Loading, check_loading, check_settings
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import (
     BaseInfo,
@@ -29,9 +30,7 @@ def create_workspace(
     settings: EditSettings | None = None,
     *,
     keep: WorkspaceSettings | None = None,
-    dtype: str = "auto",
-    device: str = "cpu",
-    trust_remote_code: bool = False,
+    loading: Loading | None = None,
     loaded: Loaded | None = None,
 ) -> Workspace:
     """Make a workspace in a new folder and open it for writing.
@@ -41,9 +40,7 @@ def create_workspace(
         model: The base: a local folder, a hub id, or the alias "smollm2".
         settings: How the base is edited, for as long as the workspace lives; None takes all defaults.
         keep: What the workspace keeps and watches; None takes all defaults.
-        dtype: Of the weights, as in `Editor.from_pretrained`.
-        device: Where the model runs.
-        trust_remote_code: Run the code that a checkpoint carries.
+        loading: How the base is loaded; None takes all defaults.
         loaded: The base model and its tokenizer, already in memory.
 
     Returns:
@@ -55,28 +52,25 @@ def create_workspace(
         ConfigError: A setting is of the wrong kind, out of range, or not the preset's.
     """
     settings = check_settings(settings)
-    settings.method()  # a bad setting is told before minutes of loading
+    method = settings.method()  # a bad setting is told before minutes of loading
     keep = WorkspaceSettings() if keep is None else keep
     if not isinstance(keep, WorkspaceSettings):
         raise ConfigError(
             f"keep is {arguments.quoted(keep)}; give WorkspaceSettings(...), as WorkspaceSettings(undo_window=3)."
         )
+    loading = check_loading(loading)
     folder = arguments.place(folder, "the workspace's folder")
     require_new_folder(folder)  # before minutes of loading
     model = arguments.model_name(model)
-    base_model, tokenizer = arguments.pair(loaded) or load(
-        model,
-        dtype=arguments.dtype(dtype),
-        device=arguments.device(device),
-        trust_remote_code=arguments.flag(trust_remote_code, "trust_remote_code"),
-    )
+    chosen = arguments.names(settings.modules or method.modules)
+    base_model, tokenizer = arguments.pair(loaded) or load(model, **asdict(loading), keep=chosen)
     editor = Editor(base_model, tokenizer, settings, base=str(model))
 
     def configure(calibration: FileRow) -> WorkspaceConfig:
         return WorkspaceConfig(
             created=now(),
             package_version=__version__,
-            base=_base_info(editor, str(model), folder),
+            base=_base_info(editor, str(model), folder, loading.quantize),
             form=editor.form,
             method=settings_of(editor.method),
             modules=tuple(
@@ -99,14 +93,12 @@ def create_workspace(
         configure,
         lambda path: tensors.save_calibration(path, editor.engine.calibration),
     )
-    opened = Workspace(
-        store, device=device, trust_remote_code=trust_remote_code, loaded=(base_model, tokenizer)
-    )
+    opened = Workspace(store, loaded=(base_model, tokenizer))
     opened.adopt(editor)
     return opened
 
 
-def _base_info(editor: Editor, name: str, folder: Path) -> BaseInfo:
+def _base_info(editor: Editor, name: str, folder: Path, quantize: str | None) -> BaseInfo:
     source = Path(resolve(name))
     files = {}
     relative = False
@@ -124,4 +116,5 @@ def _base_info(editor: Editor, name: str, folder: Path) -> BaseInfo:
         architecture=type(editor.model).__name__,
         edited_sha256=tensors.originals_digest(editor.weights),
         files=files,
+        quantize=quantize,  # type: ignore[arg-type]
     )

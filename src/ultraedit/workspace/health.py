@@ -15,6 +15,7 @@ from ultraedit.data.bundled import drift_text
 from ultraedit.data.record import prompt_key
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.routing import RoutingReading
 from ultraedit.errors import WorkspaceError
 from ultraedit.model.batch import Batch
 from ultraedit.model.steady import steady
@@ -130,6 +131,7 @@ class Monitor:
         self._reservoir = Reservoir(config.reservoir_size, seed)
         asked = editor.form == "chat" and editor.method.writes_weights
         self._answers = own_answers(editor) if asked else None
+        self._routing = editor.routing()
 
     def read(
         self, receipts: Sequence[Receipt], turn: int, history: History, parent: int
@@ -164,6 +166,10 @@ class Monitor:
     def chat(self) -> ChatReading | None:
         """What is left of the model's own answers; None where no request can be asked in chat form."""
         return None if self._answers is None else self._answers.read()
+
+    def routing(self) -> RoutingReading | None:
+        """How many tokens go to other experts; None where there are none above the first edit."""
+        return None if self._routing is None else self._routing.read()
 
     def _kept(self, history: History, parent: int, rewritten: set[str]) -> float | None:
         editor = self._editor

@@ -56,7 +56,7 @@ def originals_digest(weights: Sequence[EditedWeight]) -> str:
 
 def live_digest(weights: Sequence[EditedWeight]) -> str:
     """The same of the weights as they are now: equal to `originals_digest` when nothing is edited."""
-    return digest_all({w.name: w.parameter.data for w in weights})
+    return digest_all({w.name: w.matrix for w in weights})
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
     _save(path, calibration_tensors(calibration))
 
 
-def load_calibration(path: Path, device: torch.device | str = "cpu") -> Calibration:
+def load_calibration(path: Path) -> Calibration:
     try:
-        return calibration_from_tensors(_load(path, device))
+        return calibration_from_tensors(_load(path, "cpu"))
     except KeyError as error:
         raise WorkspaceError(f"'{path}' is damaged: it lacks {error}.") from error
 

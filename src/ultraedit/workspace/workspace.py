@@ -17,6 +17,7 @@ from ultraedit.editing.arguments import check_records, one_record
 from ultraedit.editing.editor import Answer, Editor, WrittenTurn
 from ultraedit.editing.memory import give_back_freed
 from ultraedit.editing.receipt import Receipt
+from ultraedit.editing.routing import RoutingReading
 from ultraedit.editing.snapshot import Snapshot
 from ultraedit.errors import UltraEditError, WorkspaceError
 from ultraedit.methods.base import TurnResult
@@ -42,6 +43,8 @@ class KeptTurn(WrittenTurn):
     """The turn the workspace went back to, where the policy is rollback and the reading red."""
     chat: ChatReading | None = None
     """What it left of the model's own answers; None where the edits are not in chat form."""
+    routing: RoutingReading | None = None
+    """Tokens that go to other experts now; None where there are no experts above the first edit."""
 
     @property
     def in_force(self) -> bool:
@@ -72,12 +75,14 @@ class Workspace:
         *,
         base: str | None = None,
         device: str = "cpu",
+        device_map: arguments.DeviceMap = None,
         trust_remote_code: bool = False,
         loaded: Loaded | None = None,
     ) -> None:
         self.store = store
         self._base = base
         self._device = device
+        self._device_map = device_map
         self._trust_remote_code = trust_remote_code
         self._loaded = loaded
         self._editor: Editor | None = None
@@ -93,6 +98,7 @@ class Workspace:
         write: bool = False,
         base: str | None = None,
         device: str = "cpu",
+        device_map: arguments.DeviceMap = None,
         trust_remote_code: bool = False,
         loaded: Loaded | None = None,
         command: str = "ultraedit",
@@ -104,6 +110,7 @@ class Workspace:
             write: Open for writing; one process may.
             base: Where the unedited model lies now, if it was moved.
             device: Where the model runs.
+            device_map: How it is spread over devices, as in `Editor.from_pretrained`.
             trust_remote_code: Run the code that a checkpoint carries.
             loaded: The unedited model and its tokenizer, already in memory.
             command: What a second writer is told about this one.
@@ -118,11 +125,18 @@ class Workspace:
         path = arguments.place(folder, "the workspace's folder")
         base = None if base is None else arguments.model_name(base, "the base model")
         device = arguments.device(device)
+        device_map = arguments.device_map(device_map)
+        arguments.one_place(device, device_map)
         trust_remote_code = arguments.flag(trust_remote_code, "trust_remote_code")
         loaded = arguments.pair(loaded)
         store = Store.open(path, write=arguments.flag(write, "write"), command=command)
         return cls(
-            store, base=base, device=device, trust_remote_code=trust_remote_code, loaded=loaded
+            store,
+            base=base,
+            device=device,
+            device_map=device_map,
+            trust_remote_code=trust_remote_code,
+            loaded=loaded,
         )
 
     def __enter__(self) -> Workspace:
@@ -175,7 +189,10 @@ class Workspace:
             name,
             dtype=config.base.dtype,
             device=self._device,
+            device_map=self._device_map,
             trust_remote_code=self._trust_remote_code,
+            quantize=config.base.quantize,
+            keep=[m.name for m in config.modules],
         )
         path = folder / CALIBRATION_FILE
         if not path.is_file() or file_row(path) != config.calibration:
@@ -190,7 +207,7 @@ class Workspace:
                 micro_batch=config.micro_batch,
             ),
             base=name,
-            calibration=tensors.load_calibration(path, self._device),
+            calibration=tensors.load_calibration(path),
         )
         if tensors.originals_digest(editor.weights) != config.base.edited_sha256:
             raise WorkspaceError(
@@ -346,7 +363,7 @@ class Workspace:
         try:
             written = self.write(records, with_rephrases)
             health = monitor.read(written.receipts, number, self.history, parent)
-            chat = monitor.chat()
+            chat, routing = monitor.chat(), monitor.routing()
             new = self.describe(
                 number, parent, records, written, with_rephrases, source=source, health=health
             )
@@ -371,7 +388,7 @@ class Workspace:
         del before
         give_back_freed()  # health readings and snapshots too, not the turn's own scratch alone
         receipts = tuple(replace(r, turn=number) for r in written.receipts)
-        self.last_turn = KeptTurn(receipts, written.result, health, back, chat)
+        self.last_turn = KeptTurn(receipts, written.result, health, back, chat, routing)
         return self.last_turn
 
     def watch(self) -> Monitor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,25 @@ from torch.utils.hooks import RemovableHandle
 
 from ultraedit.core.solve import Update
 
-See = Callable[[Tensor, Tensor], Tensor | None]
+
+@runtime_checkable  # so that the tests can check the argument types
+class Keys(Protocol):
+    """What goes into a map, token by token: a tensor, or what makes the rows of some tokens when they are asked for."""
+
+    @property
+    def ndim(self) -> int:
+        """3 where tokens are asked for by row and column, 2 where by their number."""
+        ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def detach(self) -> Keys: ...
+
+    def __getitem__(self, tokens: Any, /) -> Tensor: ...
+
+
+See = Callable[[Keys, Tensor], Tensor | None]
 """Given a map's input and output; what it returns takes the output's place."""
 
 
@@ -22,7 +40,8 @@ See = Callable[[Tensor, Tensor], Tensor | None]
 class EditableMap(Protocol):
     """A linear map from d_in to d_out inside a live model.
 
-    Its weight stands in the module's own layout, of r rows and c columns, and in files too.
+    Its weight stands in the module's own layout, of r rows and c columns, and in files too.  The layout of several
+    matrices in one tensor is their rows, one matrix after the other.
     """
 
     @property
@@ -44,8 +63,23 @@ class EditableMap(Protocol):
         ...
 
     @property
+    def experts(self) -> int | None:
+        """How many matrices, side by side, the weight is made of; None for one that is not divided."""
+        ...
+
+    @property
+    def parameter_name(self) -> str:
+        """Full path of the weight, as `model.get_parameter` takes it."""
+        ...
+
+    @property
     def parameter(self) -> nn.Parameter:
         """The weight in its own layout and dtype: in a `reading` block (`model.overlay`) the version's."""
+        ...
+
+    @property
+    def matrix(self) -> Float[Tensor, "r c"]:
+        """`parameter` as rows and columns; shares its memory."""
         ...
 
     @property
@@ -54,6 +88,16 @@ class EditableMap(Protocol):
 
         Raises ModelError where the module no longer has one of its own.
         """
+        ...
+
+    @property
+    def live_matrix(self) -> Float[Tensor, "r c"]:
+        """`live` as rows and columns; shares its memory."""
+        ...
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows to write at a time, so that their fp32 scratch stays in the processor's caches."""
         ...
 
     @property

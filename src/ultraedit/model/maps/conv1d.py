@@ -7,10 +7,10 @@ from typing import cast
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from ultraedit.model.maps.weight import WeightMap
+from ultraedit.model.maps.weight import MatrixMap
 
 
-class Conv1DMap(WeightMap):
+class Conv1DMap(MatrixMap):
     """transformers' Conv1D, which keeps its weight as d_in x d_out."""
 
     holds = Conv1D

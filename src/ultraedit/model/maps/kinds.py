@@ -1,28 +1,25 @@
 """The kinds of editable map.
 
-A new kind (experts, quantised weights, weights split over devices) is a file beside this one and an entry of KINDS.
+A new kind (weights split over devices) is a file beside this one and an entry of KINDS.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from ultraedit.errors import ModelError
 from ultraedit.model.maps.base import EditableMap
 from ultraedit.model.maps.conv1d import Conv1DMap
+from ultraedit.model.maps.experts import ExpertsMap
 from ultraedit.model.maps.linear import LinearMap
+from ultraedit.model.maps.weight import WeightMap
 
-KINDS = (LinearMap, Conv1DMap)
+KINDS: tuple[type[WeightMap], ...] = (LinearMap, Conv1DMap, ExpertsMap)
 
 
-def kind_of(module: nn.Module) -> type[LinearMap | Conv1DMap] | None:
-    """The kind of editable map that a module is, if it is one and holds a plain matrix."""
-    for kind in KINDS:
-        if isinstance(module, kind.holds):
-            weight = module.weight
-            return kind if isinstance(weight, torch.Tensor) and weight.ndim == 2 else None
-    return None
+def kind_of(module: nn.Module) -> type[WeightMap] | None:
+    """The kind of editable map that a module is, if it is one and holds its weight."""
+    return next((kind for kind in KINDS if kind.fits(module)), None)
 
 
 def map_shape(module: nn.Module) -> tuple[int, int] | None:

@@ -6,10 +6,10 @@ from typing import cast
 
 from torch import nn
 
-from ultraedit.model.maps.weight import WeightMap
+from ultraedit.model.maps.weight import MatrixMap
 
 
-class LinearMap(WeightMap):
+class LinearMap(MatrixMap):
     """nn.Linear, which keeps its weight as d_out x d_in."""
 
     holds = nn.Linear

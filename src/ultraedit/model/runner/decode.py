@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+from ultraedit.model.columns import counts_by_column
 from ultraedit.model.context import context_length
+from ultraedit.model.devices import is_spread
 from ultraedit.model.keeps import kept, new_cache
 from ultraedit.model.replace import head_logits
 from ultraedit.model.runner.rows import pad_left, run_decoder
@@ -47,7 +49,8 @@ def decode(
     `on_answers` is called after each batch with the number of answers it gave.
     """
     found: list[Continuation] = [Continuation([], stopped=False) for _ in prompts]
-    roomy = context_length(model) - max_new_tokens
+    with steady(model):  # where padding changes what is said, nobody may lie beside a longer one
+        roomy = 0 if counts_by_column(model) else context_length(model) - max_new_tokens
     for rows in groups([len(p) for p in prompts], roomy, batch_size, longest_first):
         with steady(model):
             made = _batch(model, [prompts[r] for r in rows], max_new_tokens, stop_ids, ended)
@@ -114,7 +117,8 @@ def _batch(
         if leave and 0 < len(keep) < len(rows):
             assert cache is not None
             index = torch.tensor(keep)
-            cache.batch_select_indices(index.to(hidden.device))
+            # blocks on several devices keep their keys each on its own: an index in memory suits all
+            cache.batch_select_indices(index if is_spread(model) else index.to(hidden.device))
             mask, choice, rows = mask[index], choice[index], [rows[at] for at in keep]
         ids = choice[:, None] if cache is not None else torch.cat([ids, choice[:, None]], dim=1)
         mask = torch.cat([mask, torch.ones_like(choice[:, None])], dim=1)

@@ -11,12 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from ultraedit.model.devices import runs_on
 from ultraedit.model.find import decoder_of
+from ultraedit.model.positions import first_position
 
 
 def ids_device(model: PreTrainedModel) -> torch.device:
     """Where the embedding lies: inputs go there."""
-    return model.get_input_embeddings().weight.device  # type: ignore[return-value]
+    return runs_on(model.get_input_embeddings())  # type: ignore[arg-type]
 
 
 def run_decoder(
@@ -39,7 +41,7 @@ def run_decoder(
     }
     if "position_ids" in inspect.signature(decoder.forward).parameters:
         positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-        arguments["position_ids"] = positions.to(device)
+        arguments["position_ids"] = positions.to(device) + first_position(model)
     if cache is not None:
         arguments["past_key_values"] = cache
     return decoder(**arguments).last_hidden_state

@@ -60,7 +60,9 @@ class TrunkCache:
         self.batches[index] = self.batches[index].only(stay)
         if index in self._prefixes:
             states = self._prefixes[index].items()
-            self._prefixes[index] = {i: (k[stay], v[stay]) for i, (k, v) in states}
+            self._prefixes[index] = {
+                i: (k[stay.to(k.device)], v[stay.to(v.device)]) for i, (k, v) in states
+            }
 
     def edit_only(self, index: int, edited: Cells, prompt_tokens: tuple[int, ...]) -> None:
         """Other edited tokens for a batch, while all its rows are in play."""
