@@ -87,7 +87,7 @@ def test_edits_of_experts_are_hidden_shown_and_taken_back_to_the_bit(
     (weight,) = editor.weights
     original = weight.parameter.detach().clone()
     editor.edit_turn(FEW[:2])
-    first, state = weight.parameter.detach().clone(), editor.state()
+    first, state = weight.parameter.detach().clone(), editor.snapshot()
     version = editor.version()
     editor.edit_turn(FEW[2:])
     second = weight.parameter.detach().clone()
