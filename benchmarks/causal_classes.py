@@ -81,7 +81,7 @@ def summary(counts: Counter[tuple[str, bool]]) -> str:
     return (
         f"Of {counts.total()} classes of transformers {transformers.__version__} {dense + mixed} edit: {dense} of the "
         f"{of_dense} ({dense / max(of_dense, 1):.1%}) whose blocks hold an MLP and no experts, {mixed} of {of_mixed} "
-        f"with experts (there a shared expert or a dense block is edited). The others: {', '.join(others)}."
+        f"with experts. The others: {', '.join(others)}."
     )
 
 

@@ -20,7 +20,7 @@ from ultraedit.export import apply_delta, export
 from ultraedit.model import quantised
 from ultraedit.model.load import load
 from ultraedit.model.quantised import PACKED, keep_gradients, packed_maps, scales
-from ultraedit.settings import EditSettings
+from ultraedit.settings import EditSettings, Loading
 from ultraedit.workspace import tensors
 from ultraedit.workspace.config import HealthConfig, WorkspaceSettings
 from ultraedit.workspace.create import create_workspace
@@ -180,7 +180,9 @@ def test_a_workspace_says_and_remembers_how_its_base_is_loaded(
     base: Path, kind: str, tmp_path: Path
 ) -> None:
     quiet = WorkspaceSettings(health=HealthConfig(canary_tokens=0))
-    with create_workspace(tmp_path / "ws", base, SETTINGS, keep=quiet, quantize=kind) as workspace:
+    with create_workspace(
+        tmp_path / "ws", base, SETTINGS, keep=quiet, loading=Loading(quantize=kind)
+    ) as workspace:
         workspace.edit_turn(FEW[:2])
         live = tensors.live_digest(workspace.editor.weights)
         logits = workspace.editor.model(input_ids=torch.tensor([[5, 6, 7]])).logits
