@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DataError,
         ModelError,
         NumericalError,
+        ServerError,
         UltraEditError,
         WorkspaceError,
     )
@@ -43,6 +44,7 @@ _HOME = {
     "Probe": "data.record",
     "Receipt": "editing.receipt",
     "Record": "data.record",
+    "ServerError": "errors",
     "UltraEditError": "errors",
     "Workspace": "workspace.workspace",
     "WorkspaceError": "errors",
@@ -67,6 +69,7 @@ __all__ = [
     "Probe",
     "Receipt",
     "Record",
+    "ServerError",
     "UltraEditError",
     "Workspace",
     "WorkspaceError",
