@@ -15,7 +15,8 @@ from ultraedit.cli.app import app, main
 
 from .conftest import Run
 
-MODEL = "--dtype --device --device-map --trust-remote-code"
+WHOLE = "--dtype --device --device-map --trust-remote-code"
+MODEL = f"{WHOLE} --quantize"
 SETTINGS = (
     "--modules --form --step --steps --ridge --text-weight --horizon --end-token --voice --wordings "
     "--micro-batch --text"
@@ -30,7 +31,7 @@ SURFACE = {
     f"--orders {SETTINGS} --score --generate --chat --ability --ability-limit --question-marks --require --overwrite "
     f"{MODEL} {COMMON}",
     "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --chat --ability "
-    f"--ability-limit --question-marks --require {MODEL} {COMMON}",
+    f"--ability-limit --question-marks --require {WHOLE} {COMMON}",
     "study": "GRID --data --out --overwrite --device --device-map --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device --device-map {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "

@@ -666,7 +666,7 @@ class Editor:
             What takes readings, by `read`; None for a model with no experts above the first edited block.
         """
         with self._held():
-            return routing(self.stack, self._structure, self.weights, self.tokenizer)
+            return routing(self.model, self.runner, self._structure, self.weights, self.tokenizer)
 
     # -- keeping -----------------------------------------------------------------------------------
 

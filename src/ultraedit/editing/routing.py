@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ultraedit.data.bundled import drift_text
 from ultraedit.model.find import Structure
 from ultraedit.model.maps.base import Keys, See, tapped
 from ultraedit.model.maps.experts import ExpertsMap, RoutedKeys
-from ultraedit.model.stack import Stack
+from ultraedit.model.runner.base import Runner
 from ultraedit.model.steady import steady
 from ultraedit.model.weights import EditedWeight, originals
 
@@ -50,22 +50,23 @@ class Routing:
 
     def __init__(
         self,
-        stack: Stack,
+        model: PreTrainedModel,
+        runner: Runner,
         weights: Sequence[EditedWeight],
         maps: Sequence[ExpertsMap],
         ids: list[int],
     ) -> None:
         """Use `routing`."""
-        self._stack = stack
+        self._model = model
+        self._runner = runner
         self._maps = maps
         windows = [ids[k : k + WINDOW] for k in range(0, len(ids), WINDOW)]
-        windows = [
-            w for w in windows if len(w) == len(windows[0])
-        ]  # no padding, which is routed too
-        self._batch = stack.batch([(w[:1], w[1:]) for w in windows], range(len(windows)))
+        # no padding, which is routed too
+        windows = [w for w in windows if len(w) == len(windows[0])]
+        self._batch = runner.batch([(w[:1], w[1:]) for w in windows], range(len(windows)))
         with originals(weights):
-            with steady(stack.model):
-                self._trunk = stack.trunk(self._batch)
+            with steady(model):
+                (self._trunk,) = runner.trunks([self._batch])
             self._before = self._chosen()
 
     def read(self) -> RoutingReading:
@@ -89,22 +90,24 @@ class Routing:
 
             return see
 
-        with steady(self._stack.model), tapped(self._maps, keep):
-            self._stack.top(self._batch, self._trunk)
+        with steady(self._model), tapped(self._maps, keep):
+            self._runner.trace(self._batch, self._trunk, None)
         return [seen[layer] for layer in range(len(self._maps))]
 
 
 def routing(
-    stack: Stack,
+    model: PreTrainedModel,
+    runner: Runner,
     structure: Structure,
     weights: Sequence[EditedWeight],
     tokenizer: PreTrainedTokenizerBase,
 ) -> Routing | None:
     """What takes readings; None where no layer above the first edited block has experts, or the text is too short."""
+    first = min(w.projection.block for w in weights)
     found = [
         (p.name, module)
         for p in structure.projections
-        if p.block > stack.first and ExpertsMap.fits(module := stack.model.get_submodule(p.name))
+        if p.block > first and ExpertsMap.fits(module := model.get_submodule(p.name))
     ]
     if not found:
         return None
@@ -112,4 +115,6 @@ def routing(
     ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])[:TOKENS]  # type: ignore[arg-type]
     if len(ids) < 2:
         return None
-    return Routing(stack, weights, [ExpertsMap(name, module) for name, module in found], ids)
+    return Routing(
+        model, runner, weights, [ExpertsMap(name, module) for name, module in found], ids
+    )
