@@ -61,9 +61,8 @@ class Routing:
         self._runner = runner
         self._maps = maps
         windows = [ids[k : k + WINDOW] for k in range(0, len(ids), WINDOW)]
-        windows = [
-            w for w in windows if len(w) == len(windows[0])
-        ]  # no padding, which is routed too
+        # no padding, which is routed too
+        windows = [w for w in windows if len(w) == len(windows[0])]
         self._batch = runner.batch([(w[:1], w[1:]) for w in windows], range(len(windows)))
         with originals(weights):
             with steady(model):
@@ -92,7 +91,7 @@ class Routing:
             return see
 
         with steady(self._model), tapped(self._maps, keep):
-            self._runner.top(self._batch, self._trunk)
+            self._runner.trace(self._batch, self._trunk, None)
         return [seen[layer] for layer in range(len(self._maps))]
 
 
