@@ -48,6 +48,8 @@ SURFACE = {
     "verify": "WORKSPACE --base --json",
     "export": "EDITED --to --out --base --edits --rank --keep --force --result --overwrite --device "
     "--device-map --trust-remote-code --config --json",
+    "push": "WORKSPACE URL --as --at --how --folder --key-env --admin-key-env --keep --check --dry-run --base --device "
+    "--device-map --trust-remote-code --config --json",
     "plan": "MODEL --turn-size --micro-batch --tokens-per-edit --dtype --quantize --preset --modules --budget --json",
     "serve": "WORKSPACE --host --port --name --keys --allow-host --allow-origin --rows --waiting --changes --versions "
     "--max-tokens --max-edits --base --device --device-map --trust-remote-code --config",
@@ -69,6 +71,7 @@ def surface() -> dict[str, set[str]]:
 
 def test_the_surface_is_frozen() -> None:
     found = surface()
+    assert set(found) == set(SURFACE)
     for verb, words in SURFACE.items():
         assert found.get(verb) == set(words.split()), verb
 
