@@ -29,6 +29,7 @@ from ultraedit.model.trace import LEAST_LEAD, trace, wanted_leads
 from ultraedit.settings import EditSettings
 from ultraedit.workspace import changes
 
+PULLED = replace(method("gentle"), pull=1.0)  # type: ignore[call-arg]
 FACTS = [Record(p, t, id=f"f{i}") for i, (p, t) in enumerate(tiny.FACTS[:4])]
 
 
@@ -350,7 +351,7 @@ def _drift(live: Editor) -> float:
 
 
 def test_an_unedited_model_is_pulled_nowhere_and_an_edited_one_back() -> None:
-    live = editor()
+    live = editor(preset=PULLED)
     for traced in _pull(live).trace("sum"):
         assert traced.stays
         assert (traced.owner == NO_EDIT).all()
@@ -374,8 +375,8 @@ def test_a_pull_keeps_the_models_own_answers_nearer() -> None:
 
 def test_what_stays_is_no_edit() -> None:
     """Its rows are neither counted in the statistics nor remembered, and belong to no edit."""
-    live = editor()
-    without = editor(preset=replace(method("gentle"), pull=0.0))  # type: ignore[call-arg]
+    live = editor(preset=PULLED)
+    without = editor()  # type: ignore[call-arg]
     written = live.edit_turn(FACTS)
     plain = without.edit_turn(FACTS)
     rows = len(plain.result.owner)

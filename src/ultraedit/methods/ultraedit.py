@@ -257,7 +257,6 @@ PRESETS = {
         steps=12,
         ridge=4.0,
         lead=1.5,
-        pull=1.0,
         text_weight=100.0,
         own_weight=100.0,
         history=True,
