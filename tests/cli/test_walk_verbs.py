@@ -135,11 +135,13 @@ def usual(verb: str, places: dict[str, Path], out: Path) -> list[str]:
         "diff": [ws, "base", "head"],
         "edit": [model, "Who?", "Ann", "--steps", "1"],
         "eval": [ws, *few],
+        "consolidate": [ws],
         "export": [str(ws), "--to", "delta", "--out", str(out)],
         "init": [str(out), "--model", model],
         "log": [ws],
         "mark": [ws, "here"],
         "plan": [model],
+        "prepare": [facts, "--model", model, "--out", str(out)],
         "push": [ws, "http://127.0.0.1:9"],  # where nobody answers
         "rollback": [ws, "--to", "head"],
         "serve": [ws, "--port", "0"],

@@ -143,7 +143,8 @@ def _write_turns(path: Path, turns: Sequence[tuple[str, int, Sequence[TurnPoint]
         ]
     )
     with new_file(path) as made:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), made, compression="zstd")
+        table = pa.Table.from_pylist(rows, schema=schema)
+        pq.write_table(table, made.absolute(), compression="zstd")  # "a:b" is no address
 
 
 def title(data: str, edits: int, model: str) -> str:

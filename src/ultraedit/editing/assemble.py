@@ -39,7 +39,8 @@ def encode_record(
     encoded: Wordings = []
     for k, wording in enumerate(record.written(with_rephrases)):
         if not wording.strip():
-            what = "the prompt" if wording is record.prompt else "a rephrase or wording"
+            what = "a wording" if wording in record.wordings else "a rephrase"
+            what = "the prompt" if wording is record.prompt else what
             raise DataError(
                 f"{where(record)}: {what} is empty; give the question the model is asked."
             )

@@ -64,7 +64,9 @@ def write_scores(
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         new_file(path) as made,
-        pq.ParquetWriter(made, _schema(), compression="zstd") as writer,
+        pq.ParquetWriter(
+            made.absolute(), _schema(), compression="zstd"
+        ) as writer,  # "a:b" is no address
     ):
         for start in range(0, len(rows), _ROWS):
             part = rows[start : start + _ROWS]
