@@ -30,6 +30,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/hadolint Dockerfile
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

@@ -32,6 +32,17 @@ ALLOWED: dict[str, set[str]] = {
     "export": {"core", "io", "data", "model", "methods", "editing", "evaluation"},
     "bench": {"core", "io", "data", "model", "methods", "editing", "evaluation"},
     "serving": {"core", "io", "data", "model", "methods", "editing", "workspace"},
+    "pushing": {
+        "core",
+        "io",
+        "data",
+        "model",
+        "methods",
+        "editing",
+        "evaluation",
+        "workspace",
+        "export",
+    },
     "planning": {"core", "io", "model", "methods", "editing"},
 }
 CORE_LIBRARIES = {"torch", "jaxtyping"}

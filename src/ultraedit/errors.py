@@ -41,3 +41,7 @@ class ConfigError(UltraEditError):
 
 class WorkspaceError(UltraEditError):
     """A workspace is locked, damaged, or of another version."""
+
+
+class ServerError(UltraEditError):
+    """A server that edits are pushed to does not answer, refuses, or answers otherwise than the model."""

@@ -15,8 +15,8 @@ from ultraedit.cli.app import app, main
 
 from .conftest import Run
 
-WHOLE = "--dtype --device --device-map --trust-remote-code"
-MODEL = f"{WHOLE} --quantize"
+LOADED = "--dtype --device --device-map --trust-remote-code"
+MODEL = f"{LOADED} --quantize"
 SETTINGS = (
     "--modules --form --step --steps --ridge --text-weight --horizon --end-token --voice --wordings "
     "--micro-batch --text"
@@ -31,7 +31,7 @@ SURFACE = {
     f"--orders {SETTINGS} --score --generate --chat --ability --ability-limit --question-marks --require --overwrite "
     f"{MODEL} {COMMON}",
     "eval": "MODEL --data --base --at --edits --form --out --overwrite --score --generate --chat --ability "
-    f"--ability-limit --question-marks --require {WHOLE} {COMMON}",
+    f"--ability-limit --question-marks --require {LOADED} {COMMON}",
     "study": "GRID --data --out --overwrite --device --device-map --trust-remote-code --json",
     "demo": f"--out --overwrite --model --turn-size --scored --generated --dtype --device --device-map {COMMON}",
     "edit": "MODEL PROMPT TARGET --rephrase --file --out --overwrite --receipts --with-rephrases --turn-size --again "
@@ -47,6 +47,8 @@ SURFACE = {
     "mark": "WORKSPACE NAME --at --delete --server --json",
     "verify": "WORKSPACE --base --json",
     "export": "EDITED --to --out --base --edits --rank --keep --force --result --overwrite --device "
+    "--device-map --trust-remote-code --config --json",
+    "push": "WORKSPACE URL --as --at --how --folder --key-env --admin-key-env --keep --check --dry-run --base --device "
     "--device-map --trust-remote-code --config --json",
     "plan": "MODEL --turn-size --micro-batch --tokens-per-edit --dtype --quantize --preset --modules --budget --json",
     "serve": "WORKSPACE --host --port --name --keys --allow-host --allow-origin --rows --waiting --changes --versions "

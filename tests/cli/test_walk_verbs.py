@@ -140,6 +140,7 @@ def usual(verb: str, places: dict[str, Path], out: Path) -> list[str]:
         "log": [ws],
         "mark": [ws, "here"],
         "plan": [model],
+        "push": [ws, "http://127.0.0.1:9"],  # where nobody answers
         "rollback": [ws, "--to", "head"],
         "serve": [ws, "--port", "0"],
         "show": [ws, "1"],

@@ -429,21 +429,22 @@ def test_wordings_are_the_models_own_then_frames(monkeypatch: pytest.MonkeyPatch
             ["x"],
         ],
         [["Orvane is run by whom?"], ["Where is Brill?", "Where is Brill??"]],
-        [["Where does Brill lie?"]],
     ]
     calls: list[list[str]] = []
 
     def continued(prompts: list[str], order: object) -> list[list[str]]:
         calls.append(list(prompts))
-        return lines[len(calls) - 1]
+        return lines[len(calls) - 1] if len(calls) < 3 else [["By whom is Orvane run?"]]
 
     monkeypatch.setattr(maker, "_continued", continued)
     first, second = maker.make(["Who runs Orvane?", "Where is Brill"], 4)
     assert calls[1] == ["Who runs Orvane?", "Where is Brill"], "too few yet for either"
-    assert calls[2] == ["Where is Brill"], "the first has enough"
+    assert len(calls) == 2
+    maker.make(["Who runs Orvane?"], 1)
+    assert len(calls) == 3, "one is enough where one is asked for"
     assert first[:2] == ("Who leads Orvane?", "Orvane is run by whom?")
     assert first[2] == "Tell me: Who runs Orvane?"
-    assert second[0] == "Where does Brill lie?", "the same letters as the prompt's are no wording"
+    assert second[0] == "Tell me: Where is Brill", "the same letters as the prompt's are no wording"
     assert len(first) == len(second) == 4
 
 

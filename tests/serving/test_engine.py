@@ -18,7 +18,8 @@ from ultraedit.model.keeps import Kept
 from ultraedit.serving.asks import Ask, Ended, Event, Failed, Piece, Scored, Started, Wish
 from ultraedit.serving.engine import Engine
 from ultraedit.serving.refusals import Refusal
-from ultraedit.serving.versions import Versions, version_name
+from ultraedit.serving.versions import Versions
+from ultraedit.workspace.version import version_name
 from ultraedit.workspace.workspace import Workspace
 
 

@@ -23,6 +23,7 @@ from ultraedit.cli.log import log
 from ultraedit.cli.mark import mark
 from ultraedit.cli.plan import plan
 from ultraedit.cli.prepare import prepare
+from ultraedit.cli.push import push
 from ultraedit.cli.rollback import rollback
 from ultraedit.cli.screen import refuse, show_warning, write_anything
 from ultraedit.cli.serve import serve
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 VERBS = (
     ask, bench, build, consolidate, demo, diff, edit, eval_, export, init,
-    log, mark, rollback, serve, show, study, undo, plan, prepare, validate, verify
+    log, mark, push, rollback, serve, show, study, undo, plan, prepare, validate, verify
 )  # fmt: skip
 for verb in VERBS:
     app.command(verb.__name__.rstrip("_"))(verb)
@@ -66,10 +67,8 @@ def ultraedit(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; always leaves through SystemExit.
-
-    0: done.  1: the verb's own answer is no.  2: input that cannot be used, told in one sentence.  130: interrupted.
-    """
+    """Run the command line, and leave through SystemExit: 0 is done, 1 that the verb's own answer is no, 130 an
+    interrupt, and 2 input that cannot be used, told in one sentence."""
     bound_kernel_caches()
     write_anything()
     try:

@@ -61,8 +61,9 @@ class Routing:
         self._runner = runner
         self._maps = maps
         windows = [ids[k : k + WINDOW] for k in range(0, len(ids), WINDOW)]
-        # no padding, which is routed too
-        windows = [w for w in windows if len(w) == len(windows[0])]
+        windows = [
+            w for w in windows if len(w) == len(windows[0])
+        ]  # no padding, which is routed too
         self._batch = runner.batch([(w[:1], w[1:]) for w in windows], range(len(windows)))
         with originals(weights):
             with steady(model):
@@ -91,7 +92,7 @@ class Routing:
             return see
 
         with steady(self._model), tapped(self._maps, keep):
-            self._runner.trace(self._batch, self._trunk, None)
+            self._runner.top(self._batch, self._trunk)
         return [seen[layer] for layer in range(len(self._maps))]
 
 

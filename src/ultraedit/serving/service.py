@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 from ultraedit.errors import ConfigError
-from ultraedit.model.runner.listener import Listener
+from ultraedit.model.runner.listener import Listener, Result
 from ultraedit.model.steady import steady
 from ultraedit.serving.asks import Ask
 from ultraedit.serving.bulletin import Bulletin
@@ -22,6 +24,9 @@ from ultraedit.workspace.workspace import Workspace
 
 STEPS_BETWEEN = 16
 """Tokens that every stream gets between two changes, however many of those wait."""
+
+POLL = 0.002
+"""Seconds between two looks whether a file is safe on disk, while nobody is answered."""
 
 _log = logging.getLogger(__name__)
 
@@ -163,6 +168,7 @@ class Service:
 
     def _load(self) -> None:
         editor = self._workspace.editor
+        self._workspace.watch()  # now, and not while the first turn makes streams wait
         editor.listener = _Pauses(self._pause)
         self._versions = Versions(self._workspace, self.limits.versions)
         self._engine = Engine(
@@ -207,5 +213,18 @@ class _Pauses(Listener):
     def __init__(self, then: Callable[[], None]) -> None:
         self._then = then
 
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        yield
+        self._then()
+
     def pause(self) -> None:
         self._then()
+
+    def meanwhile(self, work: Callable[[], Result]) -> Result:
+        # a disk may take seconds to say that a file is safe
+        with ThreadPoolExecutor(1, "disk") as disk:
+            done = disk.submit(work)
+            while wait([done], POLL).not_done:
+                self._then()
+        return done.result()

@@ -11,20 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ultraedit.errors import WorkspaceError
-from ultraedit.io.digest import sha256_text
 from ultraedit.model.overlay import Version as Weights
 from ultraedit.serving.refusals import Refusal
-from ultraedit.workspace.store import Store
+from ultraedit.workspace.version import version_name
 from ultraedit.workspace.workspace import Workspace
-
-
-def version_name(store: Store, turn: int) -> str:
-    """`t<turn>-<first 12 hex digits of the state's digest>`: what fingerprints and If-Match call a version."""
-    if turn == 0:
-        return f"t0-{store.config.base.edited_sha256[:12]}"
-    digests = store.journal.turns[turn].shifts
-    text = "".join(f"{name} {digests[name]}\n" for name in sorted(digests))
-    return f"t{turn}-{sha256_text(text)[:12]}"
 
 
 class ModelLost(Exception):  # noqa: N818 - not for a user

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from ultraedit.serving.refusals import Refusal
-from ultraedit.serving.versions import version_name
 from ultraedit.workspace.history import BASE, HEAD, History, Status
 from ultraedit.workspace.journal import EditRow, TurnRow
 from ultraedit.workspace.store import Store
+from ultraedit.workspace.version import version_name
 
 TURN = "turn:"
 

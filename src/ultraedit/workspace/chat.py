@@ -60,7 +60,13 @@ class OwnAnswers:
 
     def read(self) -> ChatReading:
         """Of the model as it is now."""
-        before, now = self._logprobs(self._before), self._logprobs(self._states())
+        pause = self._editor.listener.pause
+        states = self._states()
+        pause()
+        before = self._logprobs(self._before)
+        pause()
+        now = self._logprobs(states)
+        pause()
         kl = float((before.exp() * (before - now)).sum(-1).clamp_min(0).mean())
         same = before[self._firsts].argmax(-1) == now[self._firsts].argmax(-1)
         return ChatReading(

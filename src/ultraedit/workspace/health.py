@@ -26,7 +26,9 @@ from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import EditRow, HealthRow
 
 WINDOW = 128
-WINDOWS_AT_ONCE = 4
+WINDOWS_AT_ONCE = 1
+"""Run between two pauses: four of them, through the head of a large vocabulary, make streams wait twice as long as a
+micro-batch of a turn does."""
 LARGEST_LOG_RATIO = 20.0
 """Perplexity ratios are reported up to e^20, so that a broken model still gives a finite number."""
 

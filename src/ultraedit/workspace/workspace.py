@@ -357,14 +357,13 @@ class Workspace:
         self.store.require_writer()
         records = self.editor.prepare(check_records(records), with_rephrases)
         editor, parent = self.editor, self.head
-        if self._monitor is None:
-            self._monitor = Monitor(editor, self.store.config.health, self.store.config.seed)
+        monitor = self._monitor or self.watch()
         before = editor.snapshot()
         number = self.store.journal.next_turn
         try:
             written = self.write(records, with_rephrases)
-            health = self._monitor.read(written.receipts, number, self.history, parent)
-            chat, routing = self._monitor.chat(), self._monitor.routing()
+            health = monitor.read(written.receipts, number, self.history, parent)
+            chat, routing = monitor.chat(), monitor.routing()
             new = self.describe(
                 number, parent, records, written, with_rephrases, source=source, health=health
             )
@@ -391,6 +390,16 @@ class Workspace:
         receipts = tuple(replace(r, turn=number) for r in written.receipts)
         self.last_turn = KeptTurn(receipts, written.result, health, back, chat, routing)
         return self.last_turn
+
+    def watch(self) -> Monitor:
+        """Make what reads the model's health, as the first turn does where this was not called before.
+
+        Returns:
+            The monitor; the unedited model has been asked all that it needs.
+        """
+        config = self.store.config
+        self._monitor = Monitor(self.editor, config.health, config.seed)
+        return self._monitor
 
     def write(self, records: Sequence[Record], with_rephrases: bool) -> WrittenTurn:
         """Edit the live model only; nothing is kept.
@@ -487,17 +496,21 @@ class Workspace:
         """
         store, editor = self.store, self.editor
         state = editor.snapshot()
-        shifts, statistics = tensors.state_digests(state)
-        if not keep:
-            return None, None, shifts, statistics
-        file = store.put(store.state_path(number), lambda p: tensors.save_state(p, state))
-        pairs = None
-        if turn is not None and turn.updates and store.config.undo_window:
-            names = [w.name for w in editor.weights]
-            pairs = store.put(
-                store.pairs_path(number), lambda p: tensors.save_pairs(p, turn, names)
-            )
-        return file, pairs, shifts, statistics
+
+        def put() -> tuple[FileRow | None, FileRow | None, dict[str, str], str]:
+            shifts, statistics = tensors.state_digests(state)
+            if not keep:
+                return None, None, shifts, statistics
+            file = store.put(store.state_path(number), lambda p: tensors.save_state(p, state))
+            pairs = None
+            if turn is not None and turn.updates and store.config.undo_window:
+                names, made = [w.name for w in editor.weights], turn
+                pairs = store.put(
+                    store.pairs_path(number), lambda p: tensors.save_pairs(p, made, names)
+                )
+            return file, pairs, shifts, statistics
+
+        return editor.listener.meanwhile(put)
 
     def _must_roll_back(self, health: HealthRow) -> bool:
         return health.level == "red" and self.store.config.health.policy == "rollback"

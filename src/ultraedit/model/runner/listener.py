@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 from torch import Tensor
+
+Result = TypeVar("Result")
 
 
 class Listener:
@@ -14,7 +18,10 @@ class Listener:
     """
 
     def phase(self, name: str) -> AbstractContextManager[object]:
-        """Around a phase of the turn's own arithmetic: "statistics" or "solve"."""
+        """Around a phase of the turn's own arithmetic: "statistics", or "solve" for one map.
+
+        The model is whole at its end, as in `pause`.
+        """
         return nullcontext()
 
     def made(self, name: str, *tensors: Tensor) -> None:
@@ -27,3 +34,10 @@ class Listener:
         is not finished, so readers run it in a version of theirs (`Editor.reading`).  What is raised here ends the
         turn, which leaves the model as it was.
         """
+
+    def meanwhile(self, work: Callable[[], Result]) -> Result:
+        """Do what needs no model (writing a state to disk, say), and give back what it gives.
+
+        A server may do it on another thread and answer its readers until it is done.
+        """
+        return work()
