@@ -87,7 +87,7 @@ BLOCKS: dict[str, str] = {
     "GPTJConfig": "transformer.h.2.mlp.fc_out",
     # state-space and linear attention, alone or among others
     "JambaConfig": "model.layers.2.feed_forward.down_proj",
-    "Qwen3NextConfig": "model.layers.2.mlp.shared_expert.down_proj",
+    "Qwen3NextConfig": "model.layers.2.mlp.experts",
     "FalconH1Config": "model.layers.2.feed_forward.down_proj",
     "Lfm2Config": "model.layers.2.feed_forward.w2",
 }

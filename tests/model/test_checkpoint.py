@@ -102,9 +102,11 @@ def test_what_generates_no_text_is_refused_by_name(tmp_path: Path) -> None:
         read_config(str(tmp_path))
 
 
-@pytest.mark.parametrize("method", sorted(set(PACKAGES) - {"fp_quant", "higgs", "spqr"}))
+@pytest.mark.parametrize(
+    "method", sorted(set(PACKAGES) - {"bitsandbytes", "fp_quant", "higgs", "spqr"})
+)
 def test_a_quantised_checkpoint_without_its_package_names_it(copy: Path, method: str) -> None:
-    more = {"bitsandbytes": {"load_in_4bit": True}, "torchao": {"quant_type": "int8"}}
+    more = {"torchao": {"quant_type": "int8"}}
     change(copy, "config.json", {"quantization_config": {"quant_method": method, "bits": 4}})
     if method in more:
         settings = {"quant_method": method, **more[method]}

@@ -97,16 +97,8 @@ MIXTRAL = hf.MixtralConfig(**tiny.BASE, **tiny.SIZES, num_local_experts=2, num_e
                 "lm_head (16 to 272)",
             ],
         ),
-        (
-            MIXTRAL,
-            "MixtralForCausalLM",
-            [
-                "model.layers.*.self_attn.q_proj (32 to 32)",
-                "model.layers.*.self_attn.o_proj (32 to 32)",
-            ],
-        ),
     ],
-    ids=["state-space", "experts"],
+    ids=["state-space"],
 )
 def test_an_unsupported_structure_is_one_sentence_listing_the_maps(
     config: hf.PretrainedConfig, name: str, maps: list[str]
