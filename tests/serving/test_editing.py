@@ -212,7 +212,7 @@ def test_streams_go_on_between_changes_that_wait(server: Served) -> None:
         for fact in FACTS[:6]:
             assert server.edit(fact, Prefer="respond-async").status_code == 202
         ids = server.service.prompts.raw("A river")
-        ask = Ask([ids], [Wish(60, temperature=0)], None, heard.append)
+        ask = Ask([ids], [Wish(110, temperature=0)], None, heard.append)
         server.service.ask(ask)
     for job in range(2, 8):
         finished(server, f"/jobs/job-{job}")
