@@ -13,6 +13,7 @@ from ultraedit.cli.common import (
     JsonOption,
     ModelArgument,
     SeedOption,
+    TurnSizeOption,
     seed_all,
 )
 from ultraedit.cli.options import with_options
@@ -53,9 +54,7 @@ def bench(  # noqa: PLR0913 - each option is a parameter
         int | None,
         typer.Option("--edits", min=1, help="Records to edit, from the first on.  [default: all]"),
     ] = None,
-    turn_size: Annotated[
-        int, typer.Option("--turn-size", min=1, help="Edits written together.")
-    ] = 100,
+    turn_size: TurnSizeOption = 100,
     preset: Annotated[
         list[str] | None,
         typer.Option(

@@ -55,6 +55,14 @@ def _yaml_mapping(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
+def refuse_taken(file: Path, overwrite: bool) -> None:
+    """Raise ConfigError where a file that a verb would make is there already, or its folder is not."""
+    if file.is_dir() or (file.exists() and not overwrite):
+        raise ConfigError(f"'{file}' exists; choose another file or pass --overwrite.")
+    if not file.absolute().parent.is_dir():
+        raise ConfigError(f"the folder of '{file}' does not exist; make it or choose another.")
+
+
 ModelArgument = Annotated[
     str,
     typer.Argument(
@@ -75,6 +83,7 @@ ConfigOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON only; progress goes to stderr.")
 ]
+TurnSizeOption = Annotated[int, typer.Option("--turn-size", min=1, help="Edits written together.")]
 SeedOption = Annotated[
     int,
     typer.Option(

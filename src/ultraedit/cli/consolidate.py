@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ultraedit.cli.common import JsonOption, repeated_warnings
+from ultraedit.cli.common import JsonOption, TurnSizeOption, repeated_warnings
 from ultraedit.cli.options import with_options
 from ultraedit.cli.screen import note, print_json, say
 from ultraedit.cli.workspaces import BaseOption, WorkspaceArgument, opened
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ultraedit.workspace.workspace import Workspace
 
 ROUNDS = 5
-
-TurnSizeOption = Annotated[int, typer.Option("--turn-size", min=1, help="Edits written together.")]
 
 
 @with_options(without=("dtype", "quantize"), loading=Loading())

@@ -14,6 +14,7 @@ from ultraedit.cli.common import (
     ConfigOption,
     JsonOption,
     SeedOption,
+    TurnSizeOption,
     memory_mb,
     repeated_warnings,
     seed_all,
@@ -52,9 +53,7 @@ def demo(  # noqa: PLR0913 - each option is a parameter
     model: Annotated[
         str, typer.Option("--model", help="Edit this folder or hub id instead.")
     ] = "smollm2",
-    turn_size: Annotated[
-        int, typer.Option("--turn-size", min=1, help="Edits written together.")
-    ] = 100,
+    turn_size: TurnSizeOption = 100,
     scored: Annotated[
         int, typer.Option("--scored", min=1, help="Facts scored, drawn by the seed.")
     ] = 60,

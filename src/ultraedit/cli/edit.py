@@ -13,6 +13,7 @@ from ultraedit.cli.common import (
     JsonOption,
     ModelArgument,
     SeedOption,
+    refuse_taken,
     repeated_warnings,
     seed_all,
 )
@@ -228,10 +229,7 @@ def _check_outputs(
         return
     if file is None:
         raise ConfigError("--receipts is for --file; a single fact's receipt is printed.")
-    if receipts.is_dir() or (receipts.exists() and not overwrite):
-        raise ConfigError(f"'{receipts}' exists; choose another file or pass --overwrite.")
-    if not receipts.absolute().parent.is_dir():
-        raise ConfigError(f"the folder of '{receipts}' does not exist; make it or choose another.")
+    refuse_taken(receipts, overwrite)
     refuse_precious(receipts, *facts)
     if out is not None and receipts.resolve().is_relative_to(out.resolve()):
         raise ConfigError(

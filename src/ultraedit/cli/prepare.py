@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ultraedit.cli.common import ConfigOption, JsonOption, SeedOption, repeated_warnings, seed_all
+from ultraedit.cli.common import (
+    ConfigOption,
+    JsonOption,
+    SeedOption,
+    refuse_taken,
+    repeated_warnings,
+    seed_all,
+)
 from ultraedit.cli.options import option_word, with_options
 from ultraedit.cli.screen import bar_width, console, note, print_json, say
 from ultraedit.cli.workspaces import (
@@ -73,10 +80,7 @@ def prepare(  # noqa: PLR0913 - each option is a parameter
     from ultraedit.io.target import refuse_unwritable
     from ultraedit.workspace.config import is_workspace
 
-    if out.is_dir() or (out.exists() and not overwrite):
-        raise ConfigError(f"'{out}' exists; choose another file or pass --overwrite.")
-    if not out.absolute().parent.is_dir():
-        raise ConfigError(f"the folder of '{out}' does not exist; make it or choose another.")
+    refuse_taken(out, overwrite)
     refuse_precious(out, file, model)
     refuse_unwritable(out)
     records = list(read_records(file))

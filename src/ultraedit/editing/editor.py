@@ -475,12 +475,7 @@ class Editor:
         """
         max_new_tokens = arguments.whole(max_new_tokens, "max_new_tokens", 1)
         asked = [self._asked(arguments.text(p, "a prompt"), self.encoder) for p in prompts]
-        rooms = [
-            room_to_answer(p, ids, self.context) for p, ids in zip(prompts, asked, strict=True)
-        ]
-        with self._held():
-            found = self.runner.generate(asked, min([max_new_tokens, *rooms]), self._stop())
-        return [as_text(self.tokenizer, ids) for ids in found]
+        return self._answers(prompts, asked, max_new_tokens)
 
     def recall(self, prompt: str) -> str:
         """The prompt as the model is asked it.
@@ -591,10 +586,18 @@ class Editor:
         return encoder.prompt(self.recall(prompt))
 
     def _answer(self, prompt: str, ids: list[int], max_new_tokens: int = 32) -> str:
-        room = room_to_answer(prompt, ids, self.context)
+        return self._answers([prompt], [ids], max_new_tokens)[0]
+
+    def _answers(
+        self, prompts: Sequence[str], asked: Sequence[list[int]], max_new_tokens: int
+    ) -> list[str]:
+        """The greedy answer to each prompt, whose token ids `asked` holds."""
+        rooms = [
+            room_to_answer(p, ids, self.context) for p, ids in zip(prompts, asked, strict=True)
+        ]
         with self._held():
-            (answer,) = self.runner.generate([ids], min(max_new_tokens, room), self._stop())
-        return as_text(self.tokenizer, answer)
+            found = self.runner.generate(asked, min([max_new_tokens, *rooms]), self._stop())
+        return [as_text(self.tokenizer, ids) for ids in found]
 
     def _stop(self) -> frozenset[int]:
         """What ends an answer."""

@@ -28,6 +28,7 @@ from ultraedit.methods.base import (
     shifts_or_nothing,
     take_back,
 )
+from ultraedit.methods.pair_tensors import pair_tensors, pairs_from_tensors
 from ultraedit.methods.scores import measure
 from ultraedit.methods.training import Lesson, train
 
@@ -68,12 +69,7 @@ class AllEdits(State):
     pairs: Mapping[tuple[int, ...], Ids]
 
     def state_dict(self) -> dict[str, Tensor]:
-        lengths = [[len(p), len(t)] for p, t in self.pairs.values()]
-        ids = [i for p, t in self.pairs.values() for i in (*p, *t)]
-        return {
-            "edits.lengths": torch.tensor(lengths, dtype=torch.int64).reshape(-1, 2),
-            "edits.ids": torch.tensor(ids, dtype=torch.int64),
-        }
+        return pair_tensors("edits", self.pairs.values())
 
 
 class FineTuneEngine(PlainEngine):
@@ -87,13 +83,7 @@ class FineTuneEngine(PlainEngine):
         return AllEdits({})
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> AllEdits:
-        pairs: dict[tuple[int, ...], Ids] = {}
-        ids, at = tensors["edits.ids"].tolist(), 0
-        for prompt, target in tensors["edits.lengths"].tolist():
-            middle, end = at + prompt, at + prompt + target
-            pairs[tuple(ids[at:middle])] = (ids[at:middle], ids[middle:end])
-            at = end
-        return AllEdits(pairs)
+        return AllEdits({tuple(p): (p, t) for p, t in pairs_from_tensors("edits", tensors)})
 
     def run(self, turn: EncodedTurn, state: State, put_off: bool = False) -> TurnResult:
         assert isinstance(state, AllEdits)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ultraedit.data.requests import bundled_requests
 from ultraedit.errors import DataError
 from ultraedit.methods.base import Ids, LiveModel
+from ultraedit.methods.pair_tensors import pair_tensors, pairs_from_tensors
 from ultraedit.model.context import context_length
 from ultraedit.model.generate import stop_token_ids
 from ultraedit.model.runner.base import Runner
@@ -96,24 +97,10 @@ def answer_keys(
 
 
 def answer_tensors(pairs: Sequence[Ids]) -> dict[str, Tensor]:
-    """The answers as named tensors, for safetensors.  `answers_from_tensors` is the inverse."""
-    if not pairs:
-        return {}
-    flat = [token for request, answer in pairs for token in (*request, *answer)]
-    lengths = [(len(request), len(answer)) for request, answer in pairs]
-    return {
-        "answers.tokens": torch.tensor(flat, dtype=torch.int64),
-        "answers.lengths": torch.tensor(lengths, dtype=torch.int64),
-    }
+    """The answers as named tensors, none where there are none.  `answers_from_tensors` is the inverse."""
+    return pair_tensors("answers", pairs) if pairs else {}
 
 
 def answers_from_tensors(tensors: Mapping[str, Tensor]) -> tuple[Ids, ...]:
-    """None where no answers were kept."""
-    if "answers.lengths" not in tensors:
-        return ()
-    flat, at = tensors["answers.tokens"].tolist(), 0
-    pairs: list[Ids] = []
-    for request, answer in tensors["answers.lengths"].tolist():
-        pairs.append((flat[at : at + request], flat[at + request : at + request + answer]))
-        at += request + answer
-    return tuple(pairs)
+    """Empty where no answers were kept."""
+    return tuple(pairs_from_tensors("answers", tensors)) if "answers.ids" in tensors else ()

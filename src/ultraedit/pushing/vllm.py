@@ -38,7 +38,27 @@ def settings(endpoint: Endpoint) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-class VllmLora(Way):
+class _Vllm(Way):
+    """What both ways know of the server's own model."""
+
+    def __init__(self, endpoint: Endpoint, server: str, rank: int | None = None) -> None:
+        """
+        Args:
+            endpoint: Where the server is.
+            server: Its kind and version.
+            rank: The highest rank that it takes; None where it does not say.
+
+        Raises:
+            ServerError: Where it lists no model.
+        """
+        super().__init__(endpoint, server, rank)
+        self._base = next(row for row in models(endpoint) if not row.get("parent"))
+
+    def base_path(self) -> str:
+        return str(self._base.get("root") or self._base["id"])
+
+
+class VllmLora(_Vllm):
     """Every version is an adapter with a name of its own; requests choose it by "model"."""
 
     takes = "lora"
@@ -57,7 +77,6 @@ class VllmLora(Way):
         self._lora = None if told is None else told.get("lora_config") or {}
         rank = (self._lora or {}).get("max_lora_rank")
         super().__init__(endpoint, server, int(rank) if rank else None)
-        self._base = next(row for row in models(endpoint) if not row.get("parent"))
 
     def lacks(self) -> list[str]:
         probe = self.endpoint.change(LOAD, {})
@@ -75,9 +94,6 @@ class VllmLora(Way):
 
     def base(self) -> Asker:
         return Asker(self.endpoint, str(self._base["id"]))
-
-    def base_path(self) -> str:
-        return str(self._base.get("root") or self._base["id"])
 
     def loaded(self) -> dict[str, str]:
         return {
@@ -118,7 +134,7 @@ class VllmLora(Way):
         raise _unseen(self.endpoint, place, reply)
 
 
-class VllmWeights(Way):
+class VllmWeights(_Vllm):
     """The whole model is read anew from a folder, through routes that vLLM has in development mode only."""
 
     takes = "merged"
@@ -134,7 +150,6 @@ class VllmWeights(Way):
             ServerError: Where it lists no model.
         """
         super().__init__(endpoint, server)
-        self._base = next(row for row in models(endpoint) if not row.get("parent"))
         self._former = self.base_path()
 
     def lacks(self) -> list[str]:
@@ -150,9 +165,6 @@ class VllmWeights(Way):
 
     def base(self) -> None:
         return None
-
-    def base_path(self) -> str:
-        return str(self._base.get("root") or self._base["id"])
 
     def loaded(self) -> dict[str, str]:
         version = self.endpoint.get("/weight_info").json.get("weight_version")

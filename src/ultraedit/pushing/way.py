@@ -76,7 +76,9 @@ class Way(ABC):
 
     def unload(self, name: str) -> None:
         """Forget a version."""
-        raise NotImplementedError
+        raise ServerError(
+            f"{self.server} keeps no versions by name this way, so '{name}' cannot be forgotten."
+        )
 
     def remember(self, places: Mapping[str, str]) -> None:
         """Name -> place of what was pushed to this server before, for ways that the server itself does not tell."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from ultraedit import arguments
 from ultraedit.data.record import Record
-from ultraedit.editing.assemble import assemble, encode_record
+from ultraedit.editing.assemble import said_for
 from ultraedit.editing.editor import Editor
 from ultraedit.errors import WorkspaceError
 from ultraedit.methods.base import Ids
-from ultraedit.model.steady import steady
 from ultraedit.workspace import changes
 from ultraedit.workspace.journal import HealthRow
+from ultraedit.workspace.said import said_whole
 from ultraedit.workspace.workspace import Workspace
 
 ASKED_AT_ONCE = 1000
@@ -55,21 +55,17 @@ class Round:
 
 def lost_edits(editor: Editor, records: Sequence[Record]) -> list[Record]:
     """Those whose written answer is not what the model would say, token by token, behind their own prompt."""
+    encoder = editor.encoder
+    ending = [encoder.end_token] if editor.method.end_token else []
     missing: list[Record] = []
     for low in range(0, len(records), ASKED_AT_ONCE):
         some = records[low : low + ASKED_AT_ONCE]
-        asked = [Record(r.prompt, r.target, sentences=r.sentences[:1]) for r in some]
-        encoded = [encode_record(r, editor.encoder, editor.context) for r in asked]
-        ending = [editor.encoder.end_token] if editor.method.end_token else []
-        pairs: list[Ids] = [
-            assemble([r], [e], ending).pairs[0] for r, e in zip(asked, encoded, strict=True)
-        ]
-        said = [True] * len(some)
-        with steady(editor.model):
-            for traced in editor.runner.score(pairs, editor.engine.micro_batch):
-                for pair, hit in zip(traced.owner.tolist(), traced.hits.tolist(), strict=False):
-                    said[pair] &= hit
-        missing += [r for r, known in zip(some, said, strict=True) if not known]
+        pairs: list[Ids] = []
+        for record in some:
+            prompt, answer = encoder.pair(record.prompt, said_for(record))
+            pairs.append((prompt, [*answer, *(() if record.sentences else ending)]))
+        said = said_whole(editor, pairs)
+        missing += [record for record, known in zip(some, said, strict=True) if not known]
     return missing
 
 

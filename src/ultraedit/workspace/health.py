@@ -9,21 +9,19 @@ import hashlib
 import math
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from ultraedit.data.bundled import drift_text
 from ultraedit.data.record import prompt_key
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.routing import RoutingReading
 from ultraedit.errors import WorkspaceError
-from ultraedit.model.batch import Batch
 from ultraedit.model.steady import steady
 from ultraedit.model.weights import originals
 from ultraedit.workspace.chat import ChatReading, own_answers
 from ultraedit.workspace.config import HealthConfig, Thresholds
 from ultraedit.workspace.history import History
 from ultraedit.workspace.journal import EditRow, HealthRow
+from ultraedit.workspace.said import said_whole
 
 WINDOW = 128
 WINDOWS_AT_ONCE = 1
@@ -181,15 +179,7 @@ class Monitor:
         if not rows:
             return None
         pairs = [editor.encoder.pair(r.prompt, r.target) for r in rows]
-        batches = editor.runner.batches(pairs, editor.engine.micro_batch)
-        trunks = editor.runner.trunks(batches)
-        return sum(map(self._answered, batches, trunks)) / len(rows)
-
-    def _answered(self, batch: Batch, trunk: Tensor) -> int:
-        found = self._editor.runner.trace(batch, trunk, None)
-        return sum(
-            bool(found.hits[found.owner == pair].all()) for pair in found.owner.unique().tolist()
-        )
+        return sum(said_whole(editor, pairs)) / len(rows)
 
 
 def advice(health: HealthRow, config: HealthConfig) -> str:
