@@ -27,7 +27,8 @@ from ultraedit.methods.ultraedit import UltraEditState
 from ultraedit.model.find import find_structure
 from ultraedit.model.trace import LEAST_LEAD, trace, wanted_leads
 from ultraedit.settings import EditSettings
-from ultraedit.workspace import changes
+from ultraedit.workspace import changes, health
+from ultraedit.workspace.config import HealthConfig, WorkspaceSettings
 
 PULLED = replace(method("gentle"), pull=1.0)  # type: ignore[call-arg]
 FACTS = [Record(p, t, id=f"f{i}") for i, (p, t) in enumerate(tiny.FACTS[:4])]
@@ -470,3 +471,31 @@ def test_wordings_are_written_and_kept_in_the_journal(tmp_path: Path) -> None:
         workspace.edit_turn([row.record() for row in rows])
         for w, shift in zip(workspace.editor.weights, shifts, strict=True):
             assert w.shift.equal(shift)
+
+
+def test_health_asks_for_the_sentence_that_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where answers are in the model's own words the bare target was never taught, and is no sign of a lost edit."""
+    asked: list[tuple[list[int], list[int]]] = []
+
+    def said(_: Editor, pairs: list[tuple[list[int], list[int]]]) -> list[bool]:
+        asked.extend(pairs)
+        return [True] * len(pairs)
+
+    monkeypatch.setattr(health, "said_whole", said)
+    often = HealthConfig(canary_tokens=0, reservoir_every=1)
+    settings = EditSettings(preset="gentle", form="chat", text=tiny.TEXT)
+    made = create_workspace(
+        tmp_path / "ws",
+        "tiny",
+        settings,
+        keep=WorkspaceSettings(health=often),
+        loaded=(tiny.llama(), tiny.tokenizer(chat=True)),
+    )
+    with made as workspace:
+        told = replace(FACTS[0], sentences=(f"They say it is {FACTS[0].target}.",))
+        workspace.edit_turn([told])
+        workspace.edit_turn([FACTS[1]])
+        encoder = workspace.editor.encoder
+        assert asked == [encoder.pair(told.prompt, told.sentences[0])]

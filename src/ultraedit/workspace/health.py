@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ultraedit.data.bundled import drift_text
 from ultraedit.data.record import prompt_key
+from ultraedit.editing.assemble import said_for
 from ultraedit.editing.editor import Editor
 from ultraedit.editing.receipt import Receipt
 from ultraedit.editing.routing import RoutingReading
@@ -178,7 +179,7 @@ class Monitor:
         ]
         if not rows:
             return None
-        pairs = [editor.encoder.pair(r.prompt, r.target) for r in rows]
+        pairs = [editor.encoder.pair(r.prompt, said_for(r.record())) for r in rows]
         return sum(said_whole(editor, pairs)) / len(rows)
 
 
